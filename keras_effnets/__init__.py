@@ -1,0 +1,41 @@
+"""Convolutional networks for Keras 3, each numerically identical to its reference.
+
+Importing this registers every layer with Keras, so that saved models load.
+"""
+
+import os
+
+if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
+    raise ImportError(
+        "keras_effnets needs Keras 3, and TF_USE_LEGACY_KERAS makes TensorFlow use Keras 2: "
+        "unset that variable"
+    )
+
+from keras_effnets.catalog import WeightsInfo
+from keras_effnets.models import *  # noqa: F403
+from keras_effnets.models import __all__ as _models
+from keras_effnets.preprocessing import (
+    Prediction,
+    decode_predictions,
+    imagenet_classes,
+    load_image,
+    preprocess_input,
+)
+from keras_effnets.preset import Preset
+from keras_effnets.registry import ModelInfo, create_model, list_models, model_info
+
+__version__ = "0.1.0"
+__all__ = [
+    "ModelInfo",
+    "Prediction",
+    "Preset",
+    "WeightsInfo",
+    "create_model",
+    "decode_predictions",
+    "imagenet_classes",
+    "list_models",
+    "load_image",
+    "model_info",
+    "preprocess_input",
+    *_models,
+]

@@ -1,0 +1,67 @@
+"""The head that turns pooled features into classes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_effnets.layers.chain import Chain, Shape, register
+from keras_effnets.layers.initializers import UniformFanOut
+from keras_effnets.layers.preprocessing import full_precision
+
+
+@register
+class Classifier(Chain):
+    """Dropout, a dense layer and its activation: (B, C) features to (B, classes).
+
+    Stays in full precision under mixed precision. Dropout is off in a frozen classifier.
+
+    Args:
+        classes: Number of outputs.
+        dropout: Share of the features dropped while training, in [0, 1).
+        activation: Of the outputs; None gives logits.
+        labels: The classes' names, kept in the config so that a saved model knows them.
+
+    Raises:
+        ValueError: For a number of labels other than `classes`.
+    """
+
+    options = ("classes", "dropout_rate", "activation", "labels")
+
+    def __init__(
+        self,
+        classes: int,
+        *,
+        dropout_rate: float = 0.0,
+        activation: str | None = "softmax",
+        labels: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("dtype", full_precision())
+        super().__init__(**kwargs)
+        if labels is not None and len(labels) != classes:
+            raise ValueError(f"Classifier: {len(labels)} labels for classes={classes}")
+        self.classes = classes
+        self.dropout_rate = dropout_rate
+        self.activation = activation
+        self.labels = None if labels is None else tuple(labels)
+
+    def assemble(self, channels: int) -> None:
+        """Adds dropout and the dense layer."""
+        self.add("dropout", keras.layers.Dropout, self.dropout_rate)
+        self.add(
+            "dense",
+            keras.layers.Dense,
+            self.classes,
+            activation=self.activation,
+            kernel_initializer=UniformFanOut(),
+        )
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Scores of the classes."""
+        features = self.dropout(inputs, training=bool(training) and self.trainable)
+        return self.dense(features)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(B, C) to (B, classes)."""
+        return (*input_shape[:-1], self.classes)

@@ -1,0 +1,153 @@
+"""The mobile blocks: narrow input and output, a wide depthwise convolution between."""
+
+from typing import Any, ClassVar
+
+from keras_effnets.layers.chain import Chain, Shape, register
+from keras_effnets.layers.conv import ConvNormAct, DepthwiseConvNormAct
+from keras_effnets.layers.squeeze_excite import SqueezeExcite
+from keras_effnets.layers.stochastic_depth import StochasticDepth
+
+
+@register
+class InvertedResidual(Chain):
+    """Expand 1×1, depthwise k×k, project 1×1, and a skip where shapes allow.
+
+    MobileNetV2: Inverted Residuals and Linear Bottlenecks, Sandler et al., 2018, arXiv
+    1801.04381. Maps (B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), filters). The
+    projection is linear. There is a skip when `strides` is 1 and C equals `filters`, and no
+    expansion layer when `expansion` is 1.
+
+    Args:
+        filters: Output channels.
+        kernel_size: Side of the depthwise kernel, odd.
+        strides: Step of the depthwise convolution.
+        expansion: The wide part has `round(expansion * C)` channels; 1 or more.
+        dilation_rate: Of the depthwise convolution; above 1 only with `strides=1`.
+        activation: After expansion and depthwise convolution.
+        drop_path: Probability of dropping the branch while training; used with a skip only.
+        padding, epsilon, momentum: As for `ConvNormAct`.
+
+    Raises:
+        ValueError: For an expansion below 1.
+    """
+
+    options: ClassVar[tuple[str, ...]] = (
+        "filters",
+        "kernel_size",
+        "strides",
+        "expansion",
+        "dilation_rate",
+        "activation",
+        "drop_path",
+        "padding",
+        "epsilon",
+        "momentum",
+    )
+
+    def __init__(
+        self,
+        filters: int,
+        *,
+        kernel_size: int = 3,
+        strides: int = 1,
+        expansion: float = 6,
+        dilation_rate: int = 1,
+        activation: str = "relu6",
+        drop_path: float = 0.0,
+        padding: str = "symmetric",
+        epsilon: float = 1e-5,
+        momentum: float = 0.9,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if expansion < 1:
+            raise ValueError(f"{type(self).__name__}: expansion={expansion!r} is below 1")
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.strides = strides
+        self.expansion = expansion
+        self.dilation_rate = dilation_rate
+        self.activation = activation
+        self.drop_path = drop_path
+        self.padding = padding
+        self.epsilon = epsilon
+        self.momentum = momentum
+
+    def assemble(self, channels: int) -> None:
+        """Adds the branch's layers for `channels` input channels."""
+        common = {"padding": self.padding, "epsilon": self.epsilon, "momentum": self.momentum}
+        self.has_skip = self.strides == 1 and channels == self.filters
+        if self.expansion != 1:
+            self.add(
+                "expand",
+                ConvNormAct,
+                round(self.expansion * channels),
+                1,
+                activation=self.activation,
+                **common,
+            )
+        self.add(
+            "depthwise",
+            DepthwiseConvNormAct,
+            self.kernel_size,
+            strides=self.strides,
+            dilation_rate=self.dilation_rate,
+            activation=self.activation,
+            **common,
+        )
+        self.add_attention(channels)
+        self.add("project", ConvNormAct, self.filters, 1, activation=None, **common)
+        if self.has_skip and self.drop_path:
+            self.add("branch_drop", StochasticDepth, self.drop_path)
+
+    def add_attention(self, channels: int) -> None:
+        """Adds what stands between depthwise convolution and projection: nothing here."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The branch, plus the input where there is a skip."""
+        outputs = super().call(inputs)
+        return outputs + inputs if self.has_skip else outputs
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), filters)."""
+        batch, *sides, _ = input_shape
+        height, width = (None if side is None else -(-side // self.strides) for side in sides)
+        return (batch, height, width, self.filters)
+
+
+@register
+class MBConvSE(InvertedResidual):
+    """An inverted residual with squeeze-and-excitation after the depthwise convolution.
+
+    EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, Tan and Le, 2019,
+    arXiv 1905.11946. The squeeze has `max(1, int(se_ratio * C))` channels, C being the block's
+    input and not the expanded width.
+
+    Args:
+        filters: Output channels.
+        se_ratio: Squeeze channels over input channels, in (0, 1].
+        activation: After expansion and depthwise convolution, and inside the squeeze.
+        **kwargs: As for `InvertedResidual`.
+
+    Raises:
+        ValueError: For a ratio outside (0, 1].
+    """
+
+    options = (*InvertedResidual.options, "se_ratio")
+
+    def __init__(
+        self, filters: int, *, se_ratio: float = 0.25, activation: str = "silu", **kwargs: Any
+    ) -> None:
+        super().__init__(filters, activation=activation, **kwargs)
+        if not 0 < se_ratio <= 1:
+            raise ValueError(f"MBConvSE: se_ratio={se_ratio!r} is not in (0, 1]")
+        self.se_ratio = se_ratio
+
+    def add_attention(self, channels: int) -> None:
+        """Adds the squeeze-and-excitation."""
+        self.add(
+            "squeeze_excite",
+            SqueezeExcite,
+            max(1, int(self.se_ratio * channels)),
+            activation=self.activation,
+        )

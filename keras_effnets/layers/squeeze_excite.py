@@ -1,0 +1,67 @@
+"""Channel attention."""
+
+from typing import Any
+
+import keras
+
+from keras_effnets.layers.chain import Chain, register
+from keras_effnets.layers.initializers import HeNormal
+
+
+@register
+class SqueezeExcite(Chain):
+    """Scales each channel by a gate computed from the means of all channels.
+
+    Squeeze-and-Excitation Networks, Hu et al., 2017, arXiv 1709.01507: average over the picture,
+    a 1×1 convolution down to `squeeze_filters`, one back up, a sigmoid. Keeps (B, H, W, C). Both
+    convolutions have biases.
+
+    Args:
+        squeeze_filters: Channels between the two convolutions.
+        activation: Between them.
+        gate_activation: After them.
+
+    Raises:
+        ValueError: If `squeeze_filters` is below 1.
+    """
+
+    options = ("squeeze_filters", "activation", "gate_activation")
+
+    def __init__(
+        self,
+        squeeze_filters: int,
+        *,
+        activation: str = "relu",
+        gate_activation: str = "sigmoid",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if squeeze_filters < 1:
+            raise ValueError(f"SqueezeExcite: squeeze_filters={squeeze_filters!r} is below 1")
+        self.squeeze_filters = squeeze_filters
+        self.activation = activation
+        self.gate_activation = gate_activation
+
+    def assemble(self, channels: int) -> None:
+        """Adds the two convolutions.
+
+        The picture keeps its two axes of length one: a convolution there converts to every
+        runtime, where a dense layer would add reshapes.
+        """
+        common = {
+            "kernel_size": 1,
+            "kernel_initializer": HeNormal(),
+            "data_format": "channels_last",
+        }
+        self.add(
+            "reduce",
+            keras.layers.Conv2D,
+            self.squeeze_filters,
+            activation=self.activation,
+            **common,
+        )
+        self.add("expand", keras.layers.Conv2D, channels, activation=self.gate_activation, **common)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The input times its gate."""
+        return inputs * super().call(keras.ops.mean(inputs, axis=(1, 2), keepdims=True))

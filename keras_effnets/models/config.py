@@ -1,0 +1,128 @@
+"""What every architecture's config has, and the walk from a paper's table to its blocks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from keras_effnets.preset import Preset
+from keras_effnets.profile import TENSORFLOW, TORCH, Profile, check_profile
+
+OUTPUT_STRIDES = (8, 16, 32)
+
+
+class Paper(NamedTuple):
+    """Where an architecture was published."""
+
+    title: str
+    authors: str
+    year: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """One network, scaled and settled, before anything is built.
+
+    Raises:
+        ValueError: For a rate outside [0, 1), or an unknown profile or output stride.
+    """
+
+    family: ClassVar[str]
+    paper: ClassVar[Paper]
+    min_side: ClassVar[int] = 32
+
+    name: str
+    """Under which the registry and the catalog know it."""
+    side: int
+    """Of the pictures in the paper, pixels."""
+    dropout: float
+    drop_path: float = 0.0
+    output_stride: int = 32
+    profile: str = "torch"
+    torch: Profile = TORCH
+    tensorflow: Profile = TENSORFLOW
+    preset: Preset | None = None
+    """The weights set's; None takes the paper's side and the profile's mean and std."""
+
+    def __post_init__(self) -> None:
+        for rate in ("dropout", "drop_path"):
+            if not 0 <= getattr(self, rate) < 1:
+                raise ValueError(f"{rate}={getattr(self, rate)!r} is not in [0, 1)")
+        if self.output_stride not in OUTPUT_STRIDES:
+            raise ValueError(f"output_stride={self.output_stride!r} is not one of {OUTPUT_STRIDES}")
+        check_profile(self.profile)
+
+    @property
+    def habits(self) -> Profile:
+        """The profile that is in force."""
+        return self.torch if self.profile == "torch" else self.tensorflow
+
+    @property
+    def input_preset(self) -> Preset:
+        """How the network wants its pictures."""
+        if self.preset is not None:
+            return self.preset
+        return Preset(
+            crop=self.side,
+            resize=round(self.side / 0.875),
+            mean=self.habits.mean,
+            std=self.habits.std,
+        )
+
+
+class Stage(NamedTuple):
+    """One row of a mobile network's table."""
+
+    expansion: int
+    kernel_size: int
+    strides: int
+    filters: int
+    repeats: int
+
+
+class Block(NamedTuple):
+    """One block, named, scaled and in its place."""
+
+    name: str
+    stage: int
+    """Counted from 1."""
+    index: int
+    """Within its stage, from 0."""
+    filters: int
+    kernel_size: int
+    strides: int
+    dilation_rate: int
+    expansion: int
+    drop_path: float
+
+
+def walk(stages: Sequence[Stage], *, output_stride: int, drop_path: float) -> Iterator[Block]:
+    """Every block of a network with a stride-2 stem, once and in order.
+
+    Past `output_stride` a stride becomes dilation: the block that loses its stride keeps the
+    dilation so far, those after it see twice as far (the rule of MobileNetV2's segmentation).
+    The dropping rate grows by the block's index over all blocks: 0 for the first,
+    `drop_path * (N - 1) / N` for the last of N.
+    """
+    total = sum(stage.repeats for stage in stages)
+    position, reached, dilation = 0, 2, 1
+    for number, stage in enumerate(stages, start=1):
+        for index in range(stage.repeats):
+            strides = stage.strides if index == 0 else 1
+            rate = dilation
+            if reached * strides > output_stride:
+                dilation *= strides
+                strides = 1
+            reached *= strides
+            yield Block(
+                name=f"stage{number}_block{index}",
+                stage=number,
+                index=index,
+                filters=stage.filters,
+                kernel_size=stage.kernel_size,
+                strides=strides,
+                dilation_rate=rate,
+                expansion=stage.expansion,
+                drop_path=drop_path * position / total,
+            )
+            position += 1

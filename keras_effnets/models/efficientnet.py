@@ -1,0 +1,234 @@
+"""EfficientNet B0 to B7, and any other scaling of their table.
+
+EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, Tan and Le, 2019,
+arXiv 1905.11946. The stages are those of the paper's Table 1; B1 to B7 use the coefficients of
+the authors' code, which are hand-set and not exact powers of the paper's alpha, beta and gamma.
+
+The profiles differ in padding and in the batch norm's epsilon: torchvision gives B0 to B4 its own
+1e-5, and B5 to B7, whose checkpoints come from TensorFlow, the original 1e-3.
+"""
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Unpack
+
+import keras
+
+from keras_effnets.layers import ConvNormAct, MBConvSE, round_filters
+from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.profile import TORCH
+
+STEM_FILTERS = 32
+STAGES = (
+    Stage(expansion=1, kernel_size=3, strides=1, filters=16, repeats=1),
+    Stage(expansion=6, kernel_size=3, strides=2, filters=24, repeats=2),
+    Stage(expansion=6, kernel_size=5, strides=2, filters=40, repeats=2),
+    Stage(expansion=6, kernel_size=3, strides=2, filters=80, repeats=3),
+    Stage(expansion=6, kernel_size=5, strides=1, filters=112, repeats=3),
+    Stage(expansion=6, kernel_size=5, strides=2, filters=192, repeats=4),
+    Stage(expansion=6, kernel_size=3, strides=1, filters=320, repeats=1),
+)
+TOP_FILTERS = 1280
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EfficientNetConfig(ModelConfig):
+    """A scaled EfficientNet.
+
+    Raises:
+        ValueError: For a width or depth that is not positive, or a ratio outside (0, 1].
+    """
+
+    family: ClassVar[str] = "EfficientNet"
+    paper: ClassVar[Paper] = Paper(
+        "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+        "Tan and Le",
+        2019,
+        "https://arxiv.org/abs/1905.11946",
+    )
+
+    width: float = 1.0
+    depth: float = 1.0
+    drop_path: float = 0.2
+    se_ratio: float = 0.25
+
+    def __post_init__(self) -> None:
+        ModelConfig.__post_init__(self)
+        for scale in ("width", "depth"):
+            if not getattr(self, scale) > 0:
+                raise ValueError(f"{scale}={getattr(self, scale)!r} is not above 0")
+        if not 0 < self.se_ratio <= 1:
+            raise ValueError(f"se_ratio={self.se_ratio!r} is not in (0, 1]")
+
+    def filters(self, base: int) -> int:
+        """A width of the table, scaled."""
+        return round_filters(base * self.width)
+
+
+_TF_TRAINED = replace(TORCH, epsilon=1e-3, momentum=0.99)
+VARIANTS = (
+    EfficientNetConfig(name="efficientnet_b0", width=1.0, depth=1.0, side=224, dropout=0.2),
+    EfficientNetConfig(name="efficientnet_b1", width=1.0, depth=1.1, side=240, dropout=0.2),
+    EfficientNetConfig(name="efficientnet_b2", width=1.1, depth=1.2, side=260, dropout=0.3),
+    EfficientNetConfig(name="efficientnet_b3", width=1.2, depth=1.4, side=300, dropout=0.3),
+    EfficientNetConfig(name="efficientnet_b4", width=1.4, depth=1.8, side=380, dropout=0.4),
+    EfficientNetConfig(
+        name="efficientnet_b5", width=1.6, depth=2.2, side=456, dropout=0.4, torch=_TF_TRAINED
+    ),
+    EfficientNetConfig(
+        name="efficientnet_b6", width=1.8, depth=2.6, side=528, dropout=0.5, torch=_TF_TRAINED
+    ),
+    EfficientNetConfig(
+        name="efficientnet_b7", width=2.0, depth=3.1, side=600, dropout=0.5, torch=_TF_TRAINED
+    ),
+)
+
+
+class CompoundScaling(NamedTuple):
+    """The multipliers of one compound coefficient, over B0."""
+
+    depth: float
+    width: float
+    resolution: float
+    constraint: float
+    """alpha · beta² · gamma²: what one step of the coefficient multiplies the operations by."""
+
+
+def compound_scaling(
+    phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15
+) -> CompoundScaling:
+    """Scales depth, width and resolution together, by the paper's equation 3.
+
+    Depth is alpha^phi, width beta^phi, resolution gamma^phi. The paper wants
+    alpha · beta² · gamma² ≈ 2, so that `phi` is the logarithm of the operations; farther than
+    a tenth from 2, a `UserWarning` says so.
+
+    Raises:
+        ValueError: For alpha, beta or gamma below 1.
+    """
+    for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
+        if value < 1:
+            raise ValueError(f"{name}={value!r} is below 1")
+    constraint = alpha * beta**2 * gamma**2
+    if abs(constraint - 2) > 0.2:
+        warnings.warn(
+            f"alpha * beta**2 * gamma**2 = {constraint:.3f}; the paper wants about 2",
+            stacklevel=2,
+        )
+    return CompoundScaling(alpha**phi, beta**phi, gamma**phi, constraint)
+
+
+def plan(config: EfficientNetConfig) -> Iterator[Block]:
+    """Every block of the network, scaled, in order."""
+    scaled = [
+        stage._replace(
+            filters=config.filters(stage.filters), repeats=math.ceil(stage.repeats * config.depth)
+        )
+        for stage in STAGES
+    ]
+    return walk(scaled, output_stride=config.output_stride, drop_path=config.drop_path)
+
+
+def build(config: EfficientNetConfig, interface: Interface) -> keras.Model:
+    """The network with random weights: a pure function of its arguments."""
+    habits = config.habits
+    norm = {"epsilon": habits.epsilon, "momentum": habits.momentum, "padding": habits.padding}
+    pixels = interface.pixels(config.input_preset, config.min_side)
+    x = interface.preprocess(pixels, config.input_preset)
+    x = ConvNormAct(
+        config.filters(STEM_FILTERS), strides=2, activation="silu", **norm, name="stem"
+    )(x)
+    for block in plan(config):
+        x = MBConvSE(
+            block.filters,
+            kernel_size=block.kernel_size,
+            strides=block.strides,
+            expansion=block.expansion,
+            dilation_rate=block.dilation_rate,
+            se_ratio=config.se_ratio,
+            drop_path=block.drop_path,
+            **norm,
+            name=block.name,
+        )(x)
+    x = ConvNormAct(config.filters(TOP_FILTERS), 1, activation="silu", **norm, name="top")(x)
+    return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
+
+
+def _efficientnet(
+    config: EfficientNetConfig,
+    *,
+    dropout: float | None = None,
+    drop_path: float | None = None,
+    output_stride: int = 32,
+    **common: Unpack[CommonOptions],
+) -> keras.Model:
+    """An EfficientNet, pixels in and class probabilities out.
+
+    Args:
+        dropout: Before the classifier, in [0, 1); None takes the paper's.
+        drop_path: Greatest rate of stochastic depth, in [0, 1); None takes the authors' 0.2.
+        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
+        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+
+    Returns:
+        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
+
+    Raises:
+        ValueError: For an argument out of its range, or weights that are not there.
+    """
+    config = knobs(config, dropout=dropout, drop_path=drop_path, output_stride=output_stride)
+    return create(build, config, common)
+
+
+def EfficientNet(
+    *,
+    width: float = 1.0,
+    depth: float = 1.0,
+    resolution: float = 1.0,
+    dropout: float = 0.2,
+    drop_path: float = 0.2,
+    se_ratio: float = 0.25,
+    output_stride: int = 32,
+    **common: Unpack[CommonOptions],
+) -> keras.Model:
+    """An EfficientNet of any size: B0 with its width, depth and resolution multiplied.
+
+    Args:
+        width: Multiplies every width; above 0.
+        depth: Multiplies every stage's number of blocks; above 0.
+        resolution: Multiplies B0's 224 pixels, where `input_shape` says nothing else.
+        dropout: Before the classifier, in [0, 1).
+        drop_path: Greatest rate of stochastic depth, in [0, 1).
+        se_ratio: Squeeze channels over a block's input channels, in (0, 1].
+        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
+        **common: As for every builder; `weights` is None or a path.
+
+    Raises:
+        ValueError: For an argument out of its range.
+    """
+    if not resolution > 0:
+        raise ValueError(f"resolution={resolution!r} is not above 0")
+    config = EfficientNetConfig(
+        name="efficientnet",
+        width=width,
+        depth=depth,
+        side=round(224 * resolution),
+        dropout=dropout,
+        drop_path=drop_path,
+        se_ratio=se_ratio,
+        output_stride=output_stride,
+    )
+    return create(build, config, common)
+
+
+EfficientNetB0 = builder("EfficientNetB0", _efficientnet, VARIANTS[0])
+EfficientNetB1 = builder("EfficientNetB1", _efficientnet, VARIANTS[1])
+EfficientNetB2 = builder("EfficientNetB2", _efficientnet, VARIANTS[2])
+EfficientNetB3 = builder("EfficientNetB3", _efficientnet, VARIANTS[3])
+EfficientNetB4 = builder("EfficientNetB4", _efficientnet, VARIANTS[4])
+EfficientNetB5 = builder("EfficientNetB5", _efficientnet, VARIANTS[5])
+EfficientNetB6 = builder("EfficientNetB6", _efficientnet, VARIANTS[6])
+EfficientNetB7 = builder("EfficientNetB7", _efficientnet, VARIANTS[7])

@@ -1,0 +1,143 @@
+"""EfficientNet-Lite 0 to 4: EfficientNet for phones and integer arithmetic.
+
+No paper; the TensorFlow TPU repository, 2020. The table is EfficientNet's, with four changes: no
+squeeze-and-excitation, ReLU6 for SiLU, stem and top that keep 32 and 1280 channels at every
+width, and a first and last stage that keep their number of blocks at every depth.
+
+The original is a TensorFlow network, and so are its profile's padding and epsilon.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Unpack
+
+import keras
+
+from keras_effnets.layers import ConvNormAct, InvertedResidual, round_filters
+from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.profile import TENSORFLOW, TORCH, Profile
+
+STEM_FILTERS = 32
+STAGES = (
+    Stage(expansion=1, kernel_size=3, strides=1, filters=16, repeats=1),
+    Stage(expansion=6, kernel_size=3, strides=2, filters=24, repeats=2),
+    Stage(expansion=6, kernel_size=5, strides=2, filters=40, repeats=2),
+    Stage(expansion=6, kernel_size=3, strides=2, filters=80, repeats=3),
+    Stage(expansion=6, kernel_size=5, strides=1, filters=112, repeats=3),
+    Stage(expansion=6, kernel_size=5, strides=2, filters=192, repeats=4),
+    Stage(expansion=6, kernel_size=3, strides=1, filters=320, repeats=1),
+)
+TOP_FILTERS = 1280
+
+_MEAN, _STD = (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EfficientNetLiteConfig(ModelConfig):
+    """One of the five Lite networks."""
+
+    family: ClassVar[str] = "EfficientNet-Lite"
+    paper: ClassVar[Paper] = Paper(
+        "EfficientNet-Lite, in the TensorFlow TPU models",
+        "Google",
+        2020,
+        "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
+    )
+
+    width: float
+    depth: float
+    drop_path: float = 0.2
+    profile: str = "tensorflow"
+    torch: Profile = replace(TORCH, mean=_MEAN, std=_STD)
+    tensorflow: Profile = replace(TENSORFLOW, mean=_MEAN, std=_STD)
+
+
+VARIANTS = (
+    EfficientNetLiteConfig(
+        name="efficientnet_lite0", width=1.0, depth=1.0, side=224, dropout=0.2
+    ),
+    EfficientNetLiteConfig(
+        name="efficientnet_lite1", width=1.0, depth=1.1, side=240, dropout=0.2
+    ),
+    EfficientNetLiteConfig(
+        name="efficientnet_lite2", width=1.1, depth=1.2, side=260, dropout=0.3
+    ),
+    EfficientNetLiteConfig(
+        name="efficientnet_lite3", width=1.2, depth=1.4, side=280, dropout=0.3
+    ),
+    EfficientNetLiteConfig(
+        name="efficientnet_lite4", width=1.4, depth=1.8, side=300, dropout=0.3
+    ),
+)
+
+
+def plan(config: EfficientNetLiteConfig) -> Iterator[Block]:
+    """Every block of the network, scaled, in order."""
+    unscaled = (STAGES[0], STAGES[-1])
+    scaled = [
+        stage._replace(
+            filters=round_filters(stage.filters * config.width),
+            repeats=stage.repeats
+            if stage in unscaled
+            else math.ceil(stage.repeats * config.depth),
+        )
+        for stage in STAGES
+    ]
+    return walk(scaled, output_stride=config.output_stride, drop_path=config.drop_path)
+
+
+def build(config: EfficientNetLiteConfig, interface: Interface) -> keras.Model:
+    """The network with random weights: a pure function of its arguments."""
+    habits = config.habits
+    norm = {"epsilon": habits.epsilon, "momentum": habits.momentum, "padding": habits.padding}
+    pixels = interface.pixels(config.input_preset, config.min_side)
+    x = interface.preprocess(pixels, config.input_preset)
+    x = ConvNormAct(STEM_FILTERS, strides=2, activation="relu6", **norm, name="stem")(x)
+    for block in plan(config):
+        x = InvertedResidual(
+            block.filters,
+            kernel_size=block.kernel_size,
+            strides=block.strides,
+            expansion=block.expansion,
+            dilation_rate=block.dilation_rate,
+            drop_path=block.drop_path,
+            **norm,
+            name=block.name,
+        )(x)
+    x = ConvNormAct(TOP_FILTERS, 1, activation="relu6", **norm, name="top")(x)
+    return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
+
+
+def _efficientnet_lite(
+    config: EfficientNetLiteConfig,
+    *,
+    dropout: float | None = None,
+    drop_path: float | None = None,
+    output_stride: int = 32,
+    **common: Unpack[CommonOptions],
+) -> keras.Model:
+    """An EfficientNet-Lite, pixels in and class probabilities out.
+
+    Args:
+        dropout: Before the classifier, in [0, 1); None takes the authors'.
+        drop_path: Greatest rate of stochastic depth, in [0, 1); None takes the authors' 0.2.
+        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
+        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+
+    Returns:
+        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
+
+    Raises:
+        ValueError: For an argument out of its range, or weights that are not there.
+    """
+    config = knobs(config, dropout=dropout, drop_path=drop_path, output_stride=output_stride)
+    return create(build, config, common)
+
+
+EfficientNetLite0 = builder("EfficientNetLite0", _efficientnet_lite, VARIANTS[0])
+EfficientNetLite1 = builder("EfficientNetLite1", _efficientnet_lite, VARIANTS[1])
+EfficientNetLite2 = builder("EfficientNetLite2", _efficientnet_lite, VARIANTS[2])
+EfficientNetLite3 = builder("EfficientNetLite3", _efficientnet_lite, VARIANTS[3])
+EfficientNetLite4 = builder("EfficientNetLite4", _efficientnet_lite, VARIANTS[4])

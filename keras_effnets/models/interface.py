@@ -1,0 +1,171 @@
+"""How a network meets its surroundings: what comes in, what comes out."""
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, TypeVar
+
+import keras
+
+from keras_effnets.layers import Classifier, Preprocessing
+from keras_effnets.models.config import ModelConfig
+from keras_effnets.preset import Preset
+from keras_effnets.weights import default_weights, load_weights
+
+ImageShape = tuple[int | None, int | None, int]
+P = ParamSpec("P")
+C = TypeVar("C", bound=ModelConfig)
+
+
+class CommonOptions(TypedDict, total=False):
+    """The keywords that every builder takes, meant as in keras.applications.
+
+    Attributes:
+        include_top: Whether the pooling and the classifier close the network.
+        weights: None for random ones; `"imagenet"` for the published set of this release; a
+            set's own name; or the path of a checkpoint, ours or a foreign one.
+        input_tensor: A Keras tensor to use as the pictures, instead of a new input.
+        input_shape: (H, W, C) of the pictures; sides may be None.
+        pooling: Without top: `"avg"` or `"max"` gives (B, C) features, None (B, H, W, C) ones.
+        classes: Number of outputs. Other than 1000, the classifier starts untrained.
+        classifier_activation: `"softmax"`, or None for logits.
+        name: Of the model.
+        include_preprocessing: Whether the model takes pixels 0-255 and normalises them.
+        profile: `"torch"` or `"tensorflow"`; None takes that of the weights.
+    """
+
+    include_top: bool
+    weights: str | os.PathLike[str] | None
+    input_tensor: Any
+    input_shape: ImageShape | None
+    pooling: Literal["avg", "max"] | None
+    classes: int
+    classifier_activation: str | None
+    name: str | None
+    include_preprocessing: bool
+    profile: Literal["torch", "tensorflow"] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """The part of `CommonOptions` that shapes the network, checked."""
+
+    include_top: bool = True
+    input_tensor: Any = None
+    input_shape: ImageShape | None = None
+    pooling: str | None = None
+    classes: int = 1000
+    classifier_activation: str | None = "softmax"
+    name: str | None = None
+    include_preprocessing: bool = True
+
+    def __post_init__(self) -> None:
+        if self.pooling not in (None, "avg", "max"):
+            raise ValueError(f"pooling={self.pooling!r} is not one of None, 'avg', 'max'")
+        if not isinstance(self.classes, int) or self.classes < 1:
+            raise ValueError(f"classes={self.classes!r} is not an integer of 1 or more")
+
+    def pixels(self, preset: Preset, min_side: int) -> Any:
+        """The network's input tensor (B, H, W, C)."""
+        if self.input_tensor is None:
+            return keras.Input(self._shape(preset, min_side), name="images")
+        if not keras.utils.is_keras_tensor(self.input_tensor):
+            return keras.Input(tensor=self.input_tensor, name="images")
+        return self.input_tensor
+
+    def _shape(self, preset: Preset, min_side: int) -> ImageShape:
+        if self.input_shape is None:
+            side = preset.crop if self.include_top else None
+            return (side, side, 3)
+        shape = tuple(self.input_shape)
+        if len(shape) != 3 or not isinstance(shape[2], int) or shape[2] < 1:
+            raise ValueError(
+                f"input_shape={shape!r} is not (height, width, channels) with 1 channel or more"
+            )
+        if any(side is not None and side < min_side for side in shape[:2]):
+            raise ValueError(f"input_shape={shape!r}: height and width must be {min_side} or more")
+        return shape
+
+    def preprocess(self, pixels: Any, preset: Preset) -> Any:
+        """Applies the layer that every model begins with."""
+        height, width = pixels.shape[1:3]
+        if height is not None and height == width:
+            preset = preset.at(height)
+        layer = Preprocessing(preset, normalize=self.include_preprocessing, name="preprocessing")
+        return layer(pixels)
+
+    def finish(self, pixels: Any, features: Any, *, name: str, dropout: float) -> keras.Model:
+        """Closes the network: (B, H, W, C) features to the model that was asked for."""
+        outputs = features
+        if self.include_top or self.pooling == "avg":
+            outputs = keras.layers.GlobalAveragePooling2D(
+                data_format="channels_last", name="pool"
+            )(outputs)
+        elif self.pooling == "max":
+            outputs = keras.layers.GlobalMaxPooling2D(data_format="channels_last", name="pool")(
+                outputs
+            )
+        if self.include_top:
+            outputs = Classifier(
+                self.classes,
+                dropout_rate=dropout,
+                activation=self.classifier_activation,
+                name="classifier",
+            )(outputs)
+        inputs = pixels
+        if self.input_tensor is not None and keras.utils.is_keras_tensor(self.input_tensor):
+            inputs = keras.utils.get_source_inputs(self.input_tensor)
+        return keras.Model(inputs, outputs, name=self.name or name)
+
+
+def knobs(config: C, **values: Any) -> C:
+    """`config` with those `values` that are not None."""
+    return replace(config, **{key: value for key, value in values.items() if value is not None})
+
+
+def create(build: Callable[[C, Interface], keras.Model], config: C, common: CommonOptions) -> Any:
+    """Builds a network as `common` asks, and gives it its weights."""
+    options: dict[str, Any] = {"weights": default_weights(config.name), "profile": None, **common}
+    weights, profile = options.pop("weights"), options.pop("profile")
+    return load_weights(build, config, Interface(**options), weights=weights, profile=profile)
+
+
+class Builder(Protocol[P]):
+    """A public builder: keywords in, a model out, and the config of its defaults."""
+
+    __name__: str
+    config: ModelConfig
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> keras.Model:
+        """Builds the model."""
+
+
+def builder(
+    name: str, family: Callable[Concatenate[C, P], keras.Model], config: C
+) -> Builder[P]:
+    """The public function `name` that builds one variant of a family.
+
+    Its signature spells out what `**common` stands for.
+    """
+
+    def build_variant(*args: P.args, **kwargs: P.kwargs) -> keras.Model:
+        return family(config, *args, **kwargs)
+
+    defaults = {
+        "weights": default_weights(config.name),
+        "profile": None,
+        **{field.name: field.default for field in fields(Interface)},
+    }
+    common = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=defaults[key])
+        for key in CommonOptions.__annotations__
+    ]
+    own = list(inspect.signature(family).parameters.values())[1:-1]
+    variant: Any = build_variant
+    variant.__name__ = variant.__qualname__ = name
+    variant.__module__ = family.__module__
+    variant.__doc__ = family.__doc__
+    variant.__signature__ = inspect.Signature([*common, *own])
+    variant.config = config
+    return variant

@@ -1,0 +1,141 @@
+"""MobileNetV2, of any width.
+
+MobileNetV2: Inverted Residuals and Linear Bottlenecks, Sandler et al., 2018, arXiv 1801.04381.
+The stages are those of the paper's Table 2. Every width is multiplied by alpha and rounded to a
+multiple of 8, but for the last convolution, which never falls below 1280.
+
+The profiles differ in padding, in the batch norm and in the scale of the pixels. Against the
+paper there is dropout before the classifier, as in both heritages' training code.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Unpack
+
+import keras
+
+from keras_effnets.layers import ConvNormAct, InvertedResidual, round_filters
+from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.profile import TENSORFLOW, Profile
+
+STEM_FILTERS = 32
+STAGES = (
+    Stage(expansion=1, kernel_size=3, strides=1, filters=16, repeats=1),
+    Stage(expansion=6, kernel_size=3, strides=2, filters=24, repeats=2),
+    Stage(expansion=6, kernel_size=3, strides=2, filters=32, repeats=3),
+    Stage(expansion=6, kernel_size=3, strides=2, filters=64, repeats=4),
+    Stage(expansion=6, kernel_size=3, strides=1, filters=96, repeats=3),
+    Stage(expansion=6, kernel_size=3, strides=2, filters=160, repeats=3),
+    Stage(expansion=6, kernel_size=3, strides=1, filters=320, repeats=1),
+)
+TOP_FILTERS = 1280
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MobileNetV2Config(ModelConfig):
+    """A MobileNetV2 of one width.
+
+    Raises:
+        ValueError: For an alpha outside [0.35, 1.4].
+    """
+
+    family: ClassVar[str] = "MobileNetV2"
+    paper: ClassVar[Paper] = Paper(
+        "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+        "Sandler et al.",
+        2018,
+        "https://arxiv.org/abs/1801.04381",
+    )
+
+    alpha: float = 1.0
+    tensorflow: Profile = replace(
+        TENSORFLOW, momentum=0.999, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
+    )
+
+    def __post_init__(self) -> None:
+        ModelConfig.__post_init__(self)
+        if not 0.35 <= self.alpha <= 1.4:
+            raise ValueError(f"alpha={self.alpha!r} is not in [0.35, 1.4]")
+
+    @property
+    def top_filters(self) -> int:
+        """Width of the last convolution."""
+        return round_filters(TOP_FILTERS * max(1.0, self.alpha))
+
+
+VARIANTS = (MobileNetV2Config(name="mobilenet_v2", side=224, dropout=0.2),)
+
+
+def plan(config: MobileNetV2Config) -> Iterator[Block]:
+    """Every block of the network, scaled, in order."""
+    scaled = [
+        stage._replace(filters=round_filters(stage.filters * config.alpha)) for stage in STAGES
+    ]
+    return walk(scaled, output_stride=config.output_stride, drop_path=config.drop_path)
+
+
+def build(config: MobileNetV2Config, interface: Interface) -> keras.Model:
+    """The network with random weights: a pure function of its arguments."""
+    habits = config.habits
+    norm = {"epsilon": habits.epsilon, "momentum": habits.momentum, "padding": habits.padding}
+    pixels = interface.pixels(config.input_preset, config.min_side)
+    x = interface.preprocess(pixels, config.input_preset)
+    x = ConvNormAct(
+        round_filters(STEM_FILTERS * config.alpha),
+        strides=2,
+        activation="relu6",
+        **norm,
+        name="stem",
+    )(x)
+    for block in plan(config):
+        x = InvertedResidual(
+            block.filters,
+            strides=block.strides,
+            expansion=block.expansion,
+            dilation_rate=block.dilation_rate,
+            drop_path=block.drop_path,
+            **norm,
+            name=block.name,
+        )(x)
+    x = ConvNormAct(config.top_filters, 1, activation="relu6", **norm, name="top")(x)
+    return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
+
+
+def _mobilenet_v2(
+    config: MobileNetV2Config,
+    *,
+    alpha: float = 1.0,
+    dropout: float | None = None,
+    drop_path: float | None = None,
+    output_stride: int = 32,
+    **common: Unpack[CommonOptions],
+) -> keras.Model:
+    """MobileNetV2, pixels in and class probabilities out.
+
+    Args:
+        alpha: Width multiplier, 0.35 to 1.4. There are published weights for 1.0.
+        dropout: Before the classifier, in [0, 1); None takes 0.2.
+        drop_path: Greatest rate of stochastic depth, in [0, 1); None takes the paper's 0.
+        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
+        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+
+    Returns:
+        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
+
+    Raises:
+        ValueError: For an argument out of its range, or weights that are not there.
+    """
+    name = config.name if alpha == 1 else f"{config.name}_{alpha:g}"
+    config = knobs(
+        config,
+        name=name,
+        alpha=alpha,
+        dropout=dropout,
+        drop_path=drop_path,
+        output_stride=output_stride,
+    )
+    return create(build, config, common)
+
+
+MobileNetV2 = builder("MobileNetV2", _mobilenet_v2, VARIANTS[0])

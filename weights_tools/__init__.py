@@ -1,0 +1,1 @@
+"""Reads, converts and verifies checkpoints of other libraries."""
