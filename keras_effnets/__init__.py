@@ -23,8 +23,9 @@ from keras_effnets.preprocessing import (
 )
 from keras_effnets.preset import Preset
 from keras_effnets.registry import ModelInfo, create_model, list_models, model_info
+from keras_effnets.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "ModelInfo",
     "Prediction",

@@ -42,9 +42,7 @@ def outline(build: Callable[[], keras.Model]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def build_from(
-    build: Callable[[], keras.Model], start: Callable[[Shapes], Values]
-) -> keras.Model:
+def build_from(build: Callable[[], keras.Model], start: Callable[[Shapes], Values]) -> keras.Model:
     """Builds a network whose weights start as the values that `start` finds for its shapes.
 
     Weights that get no value start as they would have.

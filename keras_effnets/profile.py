@@ -1,6 +1,7 @@
 """What two heritages do differently in the same network."""
 
 from dataclasses import dataclass
+from typing import Any
 
 PROFILES = ("torch", "tensorflow")
 
@@ -24,6 +25,11 @@ class Profile:
     """Of red, green and blue, pixels 0-255; ImageNet's by default."""
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     """Of red, green and blue, pixels 0-255; ImageNet's by default."""
+
+    @property
+    def unit(self) -> dict[str, Any]:
+        """What the layers take: the arguments of `ConvNormAct` that a heritage settles."""
+        return {"padding": self.padding, "epsilon": self.epsilon, "momentum": self.momentum}
 
 
 TORCH = Profile(name="torch", padding="symmetric", epsilon=1e-5, momentum=0.9)

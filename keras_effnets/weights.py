@@ -186,9 +186,7 @@ def _our_file(file: WeightsFile, model: str) -> Stored:
     return Stored(
         file.metadata["profile"],
         Preset.from_dict(json.loads(file.metadata["preset"])),
-        lambda shapes, fresh: _matched(
-            file.path, file.values(), file.shapes(), shapes, fresh
-        ),
+        lambda shapes, fresh: _matched(file.path, file.values(), file.shapes(), shapes, fresh),
     )
 
 
@@ -228,9 +226,7 @@ def _keras_weights(
         donor.load_weights(path)
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path} does not fit {config.name}: {error}") from error
-    return Stored(
-        config.profile, None, lambda shapes, fresh: _donated(path, donor, shapes, fresh)
-    )
+    return Stored(config.profile, None, lambda shapes, fresh: _donated(path, donor, shapes, fresh))
 
 
 def _donated(path: Path, donor: Any, shapes: Shapes, fresh: bool) -> Values:
@@ -254,9 +250,7 @@ def _matched(
     return {name: values[name] for name in wanted}
 
 
-def comparable(
-    wanted: Shapes, found: Shapes, fresh_classifier: bool
-) -> tuple[Shapes, Shapes]:
+def comparable(wanted: Shapes, found: Shapes, fresh_classifier: bool) -> tuple[Shapes, Shapes]:
     """Both sides without the classifier, where the model has none or starts its own afresh."""
     head = {name for name in (*wanted, *found) if name.startswith("classifier/")}
     has_head = any(name in wanted for name in head)

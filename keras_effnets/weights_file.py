@@ -45,6 +45,7 @@ class WeightsFile:
             self._file = safe_open(self.path, framework="numpy")
         except SafetensorError as error:
             raise ValueError(f"{self.path}: not a whole safetensors file ({error})") from error
+        self._names = list(self._file.keys())
         self.metadata: dict[str, str] = self._file.metadata() or {}
 
     @property
@@ -54,11 +55,11 @@ class WeightsFile:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of every tensor; none is read."""
-        return {name: tuple(self._file.get_slice(name).get_shape()) for name in self._file.keys()}
+        return {name: tuple(self._file.get_slice(name).get_shape()) for name in self._names}
 
     def values(self) -> dict[str, Callable[[], np.ndarray]]:
         """What reads each tensor."""
-        return {name: partial(self._file.get_tensor, name) for name in self._file.keys()}
+        return {name: partial(self._file.get_tensor, name) for name in self._names}
 
 
 def write_weights_file(

@@ -93,7 +93,7 @@ class Conversion:
             raise CheckpointError(
                 f"{self.checkpoint.path} does not fit the model:\n  " + "\n  ".join(problems)
             )
-        return {rule.target: partial(_value, rule.kind, self.tensors[rule.source]) for rule in rules}
+        return {r.target: partial(_value, r.kind, self.tensors[r.source]) for r in rules}
 
     def _leave_head(self, shapes: Shapes, fresh: bool) -> bool:
         bias = shapes.get("classifier/dense/bias")
@@ -132,9 +132,7 @@ class Report:
     out: Path
 
 
-def convert(
-    path: str | os.PathLike[str], model: str, out: str | os.PathLike[str]
-) -> Report:
+def convert(path: str | os.PathLike[str], model: str, out: str | os.PathLike[str]) -> Report:
     """Converts a checkpoint into a file of ours, or one of Keras's.
 
     Args:
@@ -153,15 +151,11 @@ def convert(
     builder = get_builder(model)
     conversion = Conversion(path, builder.config)
     digest = sha256(conversion.checkpoint.path)
-    known = next(
-        (info for info in WEIGHTS.get(model, ()) if digest.startswith(info.sha256)), None
-    )
+    known = next((info for info in WEIGHTS.get(model, ()) if digest.startswith(info.sha256)), None)
     config = replace(
         builder.config, profile=conversion.profile, preset=known.preset if known else None
     )
-    network = partial(
-        builder, weights=None, profile=conversion.profile, classes=conversion.classes
-    )
+    network = partial(builder, weights=None, profile=conversion.profile, classes=conversion.classes)
     shapes = outline(network)
     values = conversion.values(shapes)
     if out.suffix == ".safetensors":

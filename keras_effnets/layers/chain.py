@@ -40,7 +40,10 @@ class Chain(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Makes the sublayers and their variables for `input_shape` (B, H, W, C)."""
-        self.assemble(input_shape[-1])
+        channels = input_shape[-1]
+        if channels is None:
+            raise ValueError(f"{self.name}: the number of channels is unknown, input {input_shape}")
+        self.assemble(channels)
         shape = input_shape
         for layer in self.sublayers():
             layer.build(shape)

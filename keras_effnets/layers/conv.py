@@ -107,8 +107,11 @@ class _ConvUnit(Chain):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), C)."""
         batch, *sides, channels = input_shape
-        return (batch, *(None if side is None else -(-side // self.strides) for side in sides),
-                channels)
+        return (
+            batch,
+            *(None if side is None else -(-side // self.strides) for side in sides),
+            channels,
+        )
 
 
 @register
@@ -139,9 +142,7 @@ class ConvNormAct(_ConvUnit):
         self.filters = filters
 
     def _add_conv(self, **common: Any) -> None:
-        self.add(
-            "conv", keras.layers.Conv2D, self.filters, kernel_initializer=HeNormal(), **common
-        )
+        self.add("conv", keras.layers.Conv2D, self.filters, kernel_initializer=HeNormal(), **common)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), filters)."""
@@ -157,6 +158,4 @@ class DepthwiseConvNormAct(_ConvUnit):
     """
 
     def _add_conv(self, **common: Any) -> None:
-        self.add(
-            "conv", keras.layers.DepthwiseConv2D, depthwise_initializer=HeNormal(), **common
-        )
+        self.add("conv", keras.layers.DepthwiseConv2D, depthwise_initializer=HeNormal(), **common)

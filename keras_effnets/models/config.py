@@ -80,7 +80,8 @@ class Stage(NamedTuple):
     repeats: int
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
     """One block, named, scaled and in its place."""
 
     name: str

@@ -134,12 +134,11 @@ def plan(config: EfficientNetConfig) -> Iterator[Block]:
 
 def build(config: EfficientNetConfig, interface: Interface) -> keras.Model:
     """The network with random weights: a pure function of its arguments."""
-    habits = config.habits
-    norm = {"epsilon": habits.epsilon, "momentum": habits.momentum, "padding": habits.padding}
+    unit = config.habits.unit
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
     x = ConvNormAct(
-        config.filters(STEM_FILTERS), strides=2, activation="silu", **norm, name="stem"
+        config.filters(STEM_FILTERS), strides=2, activation="silu", **unit, name="stem"
     )(x)
     for block in plan(config):
         x = MBConvSE(
@@ -150,10 +149,10 @@ def build(config: EfficientNetConfig, interface: Interface) -> keras.Model:
             dilation_rate=block.dilation_rate,
             se_ratio=config.se_ratio,
             drop_path=block.drop_path,
-            **norm,
+            **unit,
             name=block.name,
         )(x)
-    x = ConvNormAct(config.filters(TOP_FILTERS), 1, activation="silu", **norm, name="top")(x)
+    x = ConvNormAct(config.filters(TOP_FILTERS), 1, activation="silu", **unit, name="top")(x)
     return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
 
 

@@ -32,6 +32,8 @@ STAGES = (
 TOP_FILTERS = 1280
 
 _MEAN, _STD = (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)
+_TORCH = replace(TORCH, mean=_MEAN, std=_STD)
+_TENSORFLOW = replace(TENSORFLOW, mean=_MEAN, std=_STD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,26 +52,16 @@ class EfficientNetLiteConfig(ModelConfig):
     depth: float
     drop_path: float = 0.2
     profile: str = "tensorflow"
-    torch: Profile = replace(TORCH, mean=_MEAN, std=_STD)
-    tensorflow: Profile = replace(TENSORFLOW, mean=_MEAN, std=_STD)
+    torch: Profile = _TORCH
+    tensorflow: Profile = _TENSORFLOW
 
 
 VARIANTS = (
-    EfficientNetLiteConfig(
-        name="efficientnet_lite0", width=1.0, depth=1.0, side=224, dropout=0.2
-    ),
-    EfficientNetLiteConfig(
-        name="efficientnet_lite1", width=1.0, depth=1.1, side=240, dropout=0.2
-    ),
-    EfficientNetLiteConfig(
-        name="efficientnet_lite2", width=1.1, depth=1.2, side=260, dropout=0.3
-    ),
-    EfficientNetLiteConfig(
-        name="efficientnet_lite3", width=1.2, depth=1.4, side=280, dropout=0.3
-    ),
-    EfficientNetLiteConfig(
-        name="efficientnet_lite4", width=1.4, depth=1.8, side=300, dropout=0.3
-    ),
+    EfficientNetLiteConfig(name="efficientnet_lite0", width=1.0, depth=1.0, side=224, dropout=0.2),
+    EfficientNetLiteConfig(name="efficientnet_lite1", width=1.0, depth=1.1, side=240, dropout=0.2),
+    EfficientNetLiteConfig(name="efficientnet_lite2", width=1.1, depth=1.2, side=260, dropout=0.3),
+    EfficientNetLiteConfig(name="efficientnet_lite3", width=1.2, depth=1.4, side=280, dropout=0.3),
+    EfficientNetLiteConfig(name="efficientnet_lite4", width=1.4, depth=1.8, side=300, dropout=0.3),
 )
 
 
@@ -79,9 +71,7 @@ def plan(config: EfficientNetLiteConfig) -> Iterator[Block]:
     scaled = [
         stage._replace(
             filters=round_filters(stage.filters * config.width),
-            repeats=stage.repeats
-            if stage in unscaled
-            else math.ceil(stage.repeats * config.depth),
+            repeats=stage.repeats if stage in unscaled else math.ceil(stage.repeats * config.depth),
         )
         for stage in STAGES
     ]
@@ -90,11 +80,10 @@ def plan(config: EfficientNetLiteConfig) -> Iterator[Block]:
 
 def build(config: EfficientNetLiteConfig, interface: Interface) -> keras.Model:
     """The network with random weights: a pure function of its arguments."""
-    habits = config.habits
-    norm = {"epsilon": habits.epsilon, "momentum": habits.momentum, "padding": habits.padding}
+    unit = config.habits.unit
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
-    x = ConvNormAct(STEM_FILTERS, strides=2, activation="relu6", **norm, name="stem")(x)
+    x = ConvNormAct(STEM_FILTERS, strides=2, activation="relu6", **unit, name="stem")(x)
     for block in plan(config):
         x = InvertedResidual(
             block.filters,
@@ -103,10 +92,10 @@ def build(config: EfficientNetLiteConfig, interface: Interface) -> keras.Model:
             expansion=block.expansion,
             dilation_rate=block.dilation_rate,
             drop_path=block.drop_path,
-            **norm,
+            **unit,
             name=block.name,
         )(x)
-    x = ConvNormAct(TOP_FILTERS, 1, activation="relu6", **norm, name="top")(x)
+    x = ConvNormAct(TOP_FILTERS, 1, activation="relu6", **unit, name="top")(x)
     return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
 
 

@@ -78,14 +78,14 @@ class Interface:
         if self.input_shape is None:
             side = preset.crop if self.include_top else None
             return (side, side, 3)
-        shape = tuple(self.input_shape)
+        shape = self.input_shape
         if len(shape) != 3 or not isinstance(shape[2], int) or shape[2] < 1:
             raise ValueError(
                 f"input_shape={shape!r} is not (height, width, channels) with 1 channel or more"
             )
         if any(side is not None and side < min_side for side in shape[:2]):
             raise ValueError(f"input_shape={shape!r}: height and width must be {min_side} or more")
-        return shape
+        return (shape[0], shape[1], shape[2])
 
     def preprocess(self, pixels: Any, preset: Preset) -> Any:
         """Applies the layer that every model begins with."""
@@ -99,9 +99,9 @@ class Interface:
         """Closes the network: (B, H, W, C) features to the model that was asked for."""
         outputs = features
         if self.include_top or self.pooling == "avg":
-            outputs = keras.layers.GlobalAveragePooling2D(
-                data_format="channels_last", name="pool"
-            )(outputs)
+            outputs = keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="pool")(
+                outputs
+            )
         elif self.pooling == "max":
             outputs = keras.layers.GlobalMaxPooling2D(data_format="channels_last", name="pool")(
                 outputs
@@ -115,7 +115,7 @@ class Interface:
             )(outputs)
         inputs = pixels
         if self.input_tensor is not None and keras.utils.is_keras_tensor(self.input_tensor):
-            inputs = keras.utils.get_source_inputs(self.input_tensor)
+            (inputs,) = keras.utils.get_source_inputs(self.input_tensor)
         return keras.Model(inputs, outputs, name=self.name or name)
 
 
@@ -141,9 +141,7 @@ class Builder(Protocol[P]):
         """Builds the model."""
 
 
-def builder(
-    name: str, family: Callable[Concatenate[C, P], keras.Model], config: C
-) -> Builder[P]:
+def builder(name: str, family: Callable[Concatenate[C, P], keras.Model], config: C) -> Builder[P]:
     """The public function `name` that builds one variant of a family.
 
     Its signature spells out what `**common` stands for.

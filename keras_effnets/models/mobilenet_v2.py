@@ -31,6 +31,10 @@ STAGES = (
 )
 TOP_FILTERS = 1280
 
+_TENSORFLOW = replace(
+    TENSORFLOW, momentum=0.999, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MobileNetV2Config(ModelConfig):
@@ -49,9 +53,7 @@ class MobileNetV2Config(ModelConfig):
     )
 
     alpha: float = 1.0
-    tensorflow: Profile = replace(
-        TENSORFLOW, momentum=0.999, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
-    )
+    tensorflow: Profile = _TENSORFLOW
 
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
@@ -77,15 +79,14 @@ def plan(config: MobileNetV2Config) -> Iterator[Block]:
 
 def build(config: MobileNetV2Config, interface: Interface) -> keras.Model:
     """The network with random weights: a pure function of its arguments."""
-    habits = config.habits
-    norm = {"epsilon": habits.epsilon, "momentum": habits.momentum, "padding": habits.padding}
+    unit = config.habits.unit
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
     x = ConvNormAct(
         round_filters(STEM_FILTERS * config.alpha),
         strides=2,
         activation="relu6",
-        **norm,
+        **unit,
         name="stem",
     )(x)
     for block in plan(config):
@@ -95,10 +96,10 @@ def build(config: MobileNetV2Config, interface: Interface) -> keras.Model:
             expansion=block.expansion,
             dilation_rate=block.dilation_rate,
             drop_path=block.drop_path,
-            **norm,
+            **unit,
             name=block.name,
         )(x)
-    x = ConvNormAct(config.top_filters, 1, activation="relu6", **norm, name="top")(x)
+    x = ConvNormAct(config.top_filters, 1, activation="relu6", **unit, name="top")(x)
     return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
 
 

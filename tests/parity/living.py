@@ -9,18 +9,12 @@ pictures lie apart, and `noise`, how far float32 is from float64.
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-
-# tests/ is no package: pytest puts the folder of a test on the path, not the one above.
-sys.path.append(str(Path(__file__).parents[1]))
-
 from torchvision_import import import_torchvision
 
 Colour = tuple[float, float, float]

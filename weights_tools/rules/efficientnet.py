@@ -16,10 +16,8 @@ def torchvision(config: EfficientNetConfig) -> Iterator[Rule]:
         if block.expansion != 1:
             yield from unit(f"{source}.0.0", f"{source}.0.1", f"{block.name}/expand")
             part = 1
-        depthwise, gate, project = f"{source}.{part}", f"{source}.{part + 1}", f"{source}.{part + 2}"
-        yield from unit(
-            f"{depthwise}.0", f"{depthwise}.1", f"{block.name}/depthwise", "depthwise"
-        )
+        depthwise, gate, project = (f"{source}.{part + i}" for i in range(3))
+        yield from unit(f"{depthwise}.0", f"{depthwise}.1", f"{block.name}/depthwise", "depthwise")
         yield from biased(f"{gate}.fc1", f"{block.name}/squeeze_excite/reduce", "conv")
         yield from biased(f"{gate}.fc2", f"{block.name}/squeeze_excite/expand", "conv")
         yield from unit(f"{project}.0", f"{project}.1", f"{block.name}/project")

@@ -1,0 +1,15 @@
+import os
+
+# Read when TensorFlow is imported, which importing Keras does.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def effnets_home(tmp_path_factory):
+    """A cache of the session's own, so that no test reads or fills the user's."""
+    home = tmp_path_factory.mktemp("keras_effnets_home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_EFFNETS_HOME", str(home))
+        yield home
