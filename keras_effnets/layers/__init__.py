@@ -1,5 +1,6 @@
 """Layers that the networks share; importing this registers them with Keras."""
 
+from keras_effnets.layers.chain import nested_layers
 from keras_effnets.layers.classifier import Classifier
 from keras_effnets.layers.conv import ConvNormAct, DepthwiseConvNormAct, round_filters
 from keras_effnets.layers.inverted_residual import InvertedResidual, MBConvSE
@@ -16,5 +17,6 @@ __all__ = [
     "Preprocessing",
     "SqueezeExcite",
     "StochasticDepth",
+    "nested_layers",
     "round_filters",
 ]

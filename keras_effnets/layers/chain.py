@@ -67,3 +67,15 @@ class Chain(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""
         return {**super().get_config(), **{name: getattr(self, name) for name in self.options}}
+
+
+def nested_layers(model: keras.Model) -> Iterator[Any]:
+    """Every layer of `model`, those inside blocks and inside nested models included."""
+    waiting = list(model.layers)
+    while waiting:
+        layer = waiting.pop(0)
+        yield layer
+        if isinstance(layer, Chain):
+            waiting[:0] = layer.sublayers()
+        elif isinstance(layer, keras.Model):
+            waiting[:0] = layer.layers

@@ -18,12 +18,13 @@ class Classifier(Chain):
 
     Args:
         classes: Number of outputs.
-        dropout: Share of the features dropped while training, in [0, 1).
+        dropout_rate: Share of the features dropped while training, in [0, 1).
         activation: Of the outputs; None gives logits.
         labels: The classes' names, kept in the config so that a saved model knows them.
 
     Raises:
-        ValueError: For a number of labels other than `classes`.
+        ValueError: For classes below 1, a rate outside [0, 1), or a number of labels other than
+            `classes`.
     """
 
     options = ("classes", "dropout_rate", "activation", "labels")
@@ -39,6 +40,10 @@ class Classifier(Chain):
     ) -> None:
         kwargs.setdefault("dtype", full_precision())
         super().__init__(**kwargs)
+        if classes < 1:
+            raise ValueError(f"Classifier: classes={classes!r} is below 1")
+        if not 0 <= dropout_rate < 1:
+            raise ValueError(f"Classifier: dropout_rate={dropout_rate!r} is not in [0, 1)")
         if labels is not None and len(labels) != classes:
             raise ValueError(f"Classifier: {len(labels)} labels for classes={classes}")
         self.classes = classes

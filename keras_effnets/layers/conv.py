@@ -75,16 +75,26 @@ class _ConvUnit(Chain):
     def _add_conv(self, **common: Any) -> None:
         raise NotImplementedError
 
+    @property
+    def _margin(self) -> int:
+        """Pixels of explicit padding on each side."""
+        # With a stride, `same` pads an even side at the bottom and right only.
+        explicit = self.strides > 1 and self.padding == "symmetric"
+        return (self.kernel_size - 1) // 2 if explicit else 0
+
+    def build(self, input_shape: Shape) -> None:
+        """Makes the sublayers for the padded picture: the bare one may be below the kernel."""
+        batch, *sides, channels = input_shape
+        padded = (None if side is None else side + 2 * self._margin for side in sides)
+        super().build((batch, *padded, channels))
+
     def assemble(self, channels: int) -> None:
         """Adds the convolution and its batch norm."""
-        # With a stride, `same` pads an even side at the bottom and right only.
-        explicit = self.strides > 1 and self.kernel_size > 1 and self.padding == "symmetric"
-        self._margin = (self.kernel_size - 1) // 2 if explicit else 0
         self._activate = keras.activations.get(self.activation)
         self._add_conv(
             kernel_size=self.kernel_size,
             strides=self.strides,
-            padding="valid" if explicit else "same",
+            padding="valid" if self._margin else "same",
             dilation_rate=self.dilation_rate,
             use_bias=False,
             data_format="channels_last",

@@ -1,10 +1,11 @@
-"""Runs a network on the backend that KERAS_BACKEND names, and prints its errors as JSON.
+"""Runs networks on the backend that KERAS_BACKEND names, and prints their errors as JSON.
 
-Usage: backend_run.py MODEL WEIGHTS REFERENCE.npz
+Usage: backend_run.py FOLDER, which holds a MODEL-SIDE.pth and a MODEL-SIDE.npz for each case.
 """
 
 import json
 import sys
+from pathlib import Path
 
 import compare
 import keras
@@ -13,19 +14,23 @@ import numpy as np
 import keras_effnets
 
 
-def main(name: str, weights: str, reference: str) -> None:
-    with np.load(reference) as stored:
+def case_errors(weights: Path) -> dict[str, float]:
+    with np.load(weights.with_suffix(".npz")) as stored:
         arrays = dict(stored)
     pictures, logits = arrays.pop("pictures"), arrays.pop("logits")
     model = keras_effnets.create_model(
-        name,
+        weights.stem.rpartition("-")[0],
         weights=weights,
         input_shape=(*pictures.shape[1:3], 3),
         classifier_activation=None,
     )
-    found = compare.errors(model, pictures, logits, arrays)
+    return compare.errors(model, pictures, logits, arrays)
+
+
+def main(folder: str) -> None:
+    found = {path.stem: case_errors(path) for path in sorted(Path(folder).glob("*.pth"))}
     print(json.dumps({"backend": keras.backend.backend(), "errors": found}))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1])

@@ -21,14 +21,6 @@ import keras_effnets  # noqa: E402
 SIDES = (96, 97)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def ours(reference: living.Reference, number: int, folder: Path) -> keras.Model:
     path = folder / "reference.pth"
     torch.save(reference.state_dict, path)

@@ -23,15 +23,6 @@ SHARED_MUTANTS = (
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Torch's threads and TensorFlow's fight for the cores: tenfold slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def reference_of(name: str, side: int) -> living.Reference:
     if name == "mobilenet_v2":
         return living.mobilenet_v2_reference(1.0, side)

