@@ -227,3 +227,8 @@ WEIGHTS: dict[str, tuple[WeightsInfo, ...]] = {
     ),
 }
 """Sets by model name; the first is the one that `weights="imagenet"` means in this release."""
+
+
+def find_by_hash(model: str, sha256: str) -> WeightsInfo | None:
+    """The published set of `model` whose file has this hash."""
+    return next((info for info in WEIGHTS.get(model, ()) if sha256.startswith(info.sha256)), None)

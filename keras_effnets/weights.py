@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import h5py
 import keras
 import numpy as np
 
 from keras_effnets import cache
-from keras_effnets.catalog import WEIGHTS, WeightsInfo
+from keras_effnets.catalog import WEIGHTS, WeightsInfo, find_by_hash
 from keras_effnets.deferred import Shapes, Values, build_from, variables_by_path
 from keras_effnets.preset import Preset
 from keras_effnets.profile import check_profile
@@ -128,7 +129,7 @@ def _find(model: str, weights: str | os.PathLike[str]) -> tuple[Path | None, Wei
     if path.name.endswith(SUFFIXES):
         if not path.is_file():
             raise FileNotFoundError(f"weights={wanted!r}: there is no such file")
-        return path, next((info for info in sets if info.file == path.name), None)
+        return path, None
     names = ["'imagenet'", *(repr(info.name) for info in sets)] if sets else []
     published = ", ".join(names) if names else "none: there are sets for " + ", ".join(WEIGHTS)
     raise ValueError(
@@ -153,7 +154,7 @@ def _open(
         return _keras_weights(path, build, config, interface)
     if path.name.endswith(".safetensors") and (file := WeightsFile(path)).is_ours:
         return _our_file(file, config.name)
-    return _foreign(path, info, config)
+    return _foreign(path, find_by_hash(config.name, cache.sha256(path)), config)
 
 
 def _published(info: WeightsInfo, config: "ModelConfig") -> Stored:
@@ -207,26 +208,25 @@ def _keras_weights(
     config: C,
     interface: "Interface",
 ) -> Stored:
-    import h5py
-
+    """Keras's file says nothing of profile and preset, unless `weights-tools` wrote it."""
     with h5py.File(path) as file:
         bias = file.get("layers/classifier/dense/vars/1")
         classes = None if bias is None else int(bias.shape[0])
-    donor = build(
-        config,
-        replace(
-            interface,
-            include_top=classes is not None,
-            classes=classes or 1,
-            input_tensor=None,
-            input_shape=(None, None, 3),
-        ),
-    )
+        provenance = json.loads(file.attrs.get("keras_effnets", "{}"))
+    config = replace(config, profile=provenance.get("profile", config.profile))
+    preset = Preset.from_dict(provenance["preset"]) if "preset" in provenance else None
+    body = replace(interface, include_top=False, input_tensor=None, input_shape=(None, None, 3))
+    if classes is None:
+        donor = build(config, body)
+    else:
+        donor = build(config, replace(body, include_top=True, classes=classes))
     try:
         donor.load_weights(path)
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path} does not fit {config.name}: {error}") from error
-    return Stored(config.profile, None, lambda shapes, fresh: _donated(path, donor, shapes, fresh))
+    return Stored(
+        config.profile, preset, lambda shapes, fresh: _donated(path, donor, shapes, fresh)
+    )
 
 
 def _donated(path: Path, donor: Any, shapes: Shapes, fresh: bool) -> Values:

@@ -6,6 +6,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pytest
 
 
+def pytest_configure(config):
+    # Keras's own saving reads its variables so; NumPy wants another signature of them.
+    config.addinivalue_line("filterwarnings", "ignore:__array__ implementation:DeprecationWarning")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def effnets_home(tmp_path_factory):
     """A cache of the session's own, so that no test reads or fills the user's."""

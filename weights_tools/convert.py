@@ -1,5 +1,6 @@
 """From a foreign checkpoint to a network's weights, totally or not at all."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -8,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from keras_effnets.cache import sha256
-from keras_effnets.catalog import WEIGHTS, WeightsInfo
+from keras_effnets.catalog import WeightsInfo, find_by_hash
 from keras_effnets.deferred import Shapes, Values, outline
 from keras_effnets.models.config import ModelConfig
 from keras_effnets.registry import get_builder
@@ -127,6 +129,7 @@ class Report:
     weights_set: str | None
     """The published set that the checkpoint is, by its hash."""
     sha256: str
+    classes: int
     tensors: int
     left_out: tuple[str, ...]
     out: Path
@@ -151,17 +154,19 @@ def convert(path: str | os.PathLike[str], model: str, out: str | os.PathLike[str
     builder = get_builder(model)
     conversion = Conversion(path, builder.config)
     digest = sha256(conversion.checkpoint.path)
-    known = next((info for info in WEIGHTS.get(model, ()) if digest.startswith(info.sha256)), None)
+    known = find_by_hash(model, digest)
     config = replace(
         builder.config, profile=conversion.profile, preset=known.preset if known else None
     )
     network = partial(builder, weights=None, profile=conversion.profile, classes=conversion.classes)
     shapes = outline(network)
     values = conversion.values(shapes)
+    provenance = _provenance(conversion, config, known, digest)
     if out.suffix == ".safetensors":
-        write_weights_file(out, shapes, values, _provenance(conversion, config, known, digest))
+        write_weights_file(out, shapes, values, provenance)
     else:
-        _save_with_keras(partial(builder, weights=path, classes=conversion.classes), out)
+        model_with_weights = partial(builder, weights=path, classes=conversion.classes)
+        _save_with_keras(model_with_weights, out, provenance)
     return Report(
         model=model,
         source=conversion.source,
@@ -169,6 +174,7 @@ def convert(path: str | os.PathLike[str], model: str, out: str | os.PathLike[str
         profile=conversion.profile,
         weights_set=known.name if known else None,
         sha256=digest,
+        classes=conversion.classes,
         tensors=len(values),
         left_out=tuple(conversion.left_out),
         out=out,
@@ -193,7 +199,7 @@ def _provenance(
     }
 
 
-def _save_with_keras(build: Any, out: Path) -> None:
+def _save_with_keras(build: Any, out: Path, provenance: dict[str, Any]) -> None:
     ending = next(ending for ending in OUTPUTS if out.name.endswith(ending))
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         whole = Path(folder) / f"model{ending}"
@@ -202,4 +208,6 @@ def _save_with_keras(build: Any, out: Path) -> None:
             model.save(whole)
         else:
             model.save_weights(whole)
+            with h5py.File(whole, "a") as file:
+                file.attrs["keras_effnets"] = json.dumps(provenance)
         os.replace(whole, out)

@@ -171,7 +171,6 @@ PATHS = {
     "squeeze_excite": ("reduce/kernel", "reduce/bias", "expand/kernel", "expand/bias"),
     "inverted_residual": [
         *(f"{part}/{path}" for part in ("expand", "depthwise", "project") for path in UNIT_PATHS),
-        "branch_drop/seed_generator/seed_generator_state",
     ],
     "strided_mbconv": [
         *(f"depthwise/{path}" for path in UNIT_PATHS),
@@ -191,10 +190,7 @@ PATHS = {
 def test_variable_paths(name):
     layer = make(name)
     layer.build(pictures(name).shape)
-    weights = {v.path for v in layer.weights}
-    states = {v.path for v in layer.variables} - weights
-    states = {path for path in states if "dropout" not in path}
-    assert weights | states == {f"{name}/{path}" for path in PATHS[name]}
+    assert {v.path for v in layer.weights} == {f"{name}/{path}" for path in PATHS[name]}
 
 
 def test_squeeze_is_a_share_of_the_blocks_input_and_not_of_the_expanded_width():

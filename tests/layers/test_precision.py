@@ -60,7 +60,7 @@ def test_only_the_ends_stay_in_full_precision_when_it_is_mixed(policy, name, hal
         expected = "float32" if layer.name in ends else half
         assert {part.compute_dtype for part in every_layer(layer)} == {expected}, layer.name
         assert dtype_of(layer.output) == expected
-    taps = keras.Model(model.inputs, [layer.output for layer in model.layers[1:]])
+    taps = keras.Model(model.input, [layer.output for layer in model.layers[1:]])
     x = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
     for training in (False, True):
         preprocessed, block, _, scores = taps(x, training=training)
@@ -77,10 +77,11 @@ def test_float64_is_float64_everywhere(policy, name):
     model = model_of(BLOCKS[name])
     assert {p.compute_dtype for layer in model.layers for p in every_layer(layer)} == {"float64"}
     assert {v.dtype for v in model.weights} == {"float64"}
-    x = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3))
+    # Whole pixels: Keras's inputs are float32 under this policy too.
+    x = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("float64")
     for training in (False, True):
         assert dtype_of(model(x, training=training)) == "float64"
-    head = keras.Model(model.inputs, model.get_layer("preprocessing").output)
+    head = keras.Model(model.input, model.get_layer("preprocessing").output)
     np.testing.assert_allclose(head(x), (x - PRESET.mean) / PRESET.std, rtol=1e-14, atol=1e-13)
 
 

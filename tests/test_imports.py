@@ -1,0 +1,306 @@
+"""Which part may import which: every import of every module, read and not run.
+
+Also a script, `python tests/test_imports.py`, for `make check`, whose environment has no Keras.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("keras_effnets", "weights_tools", "examples")
+
+PUBLIC = "keras_effnets, its public names"
+
+
+class Row(NamedTuple):
+    """What a module may import, besides the standard library.
+
+    An entry allows itself and all below it; `PUBLIC` allows names of the package that are no
+    modules, and the package itself.
+    """
+
+    anywhere: str | tuple[str, ...] = ()
+    in_functions: tuple[str, ...] = ()
+    """Only inside functions, so that whoever never calls them needs it not."""
+    for_types: tuple[str, ...] = ()
+    """Only under `if TYPE_CHECKING`."""
+
+
+MODELS_BASE = (
+    "keras",
+    "keras_effnets.layers",
+    "keras_effnets.preset",
+    "keras_effnets.profile",
+    "keras_effnets.models.config",
+    "keras_effnets.models.interface",
+)
+COMMANDS = (
+    PUBLIC,
+    "keras_effnets.registry",
+    "keras_effnets.preprocessing",
+    "keras_effnets.contact_sheet",
+    "keras_effnets.evaluation",
+    "keras_effnets.version",
+    # Public names, from where they are at home.
+    "keras_effnets.preset.Preset",
+    "keras_effnets.catalog.WeightsInfo",
+    "keras",
+    "numpy",
+    "PIL",
+    "rich",
+    "typer",
+)
+
+# A package's row holds for its modules too, unless they have rows of their own.
+ALLOWED: dict[str, Row] = {
+    "keras_effnets.preset": Row(),
+    "keras_effnets.profile": Row(),
+    "keras_effnets.version": Row(),
+    "keras_effnets.catalog": Row(("keras_effnets.preset",)),
+    "keras_effnets.weights_file": Row(("numpy", "safetensors")),
+    "keras_effnets.deferred": Row(("keras", "numpy")),
+    "keras_effnets.layers": Row(
+        ("keras", "numpy", "keras_effnets.preset", "keras_effnets.layers"),
+    ),
+    "keras_effnets.cache": Row(("keras_effnets.catalog", "keras_effnets.weights_file")),
+    "keras_effnets.weights": Row(
+        (
+            "h5py",
+            "keras",
+            "numpy",
+            "keras_effnets.cache",
+            "keras_effnets.catalog",
+            "keras_effnets.deferred",
+            "keras_effnets.preset",
+            "keras_effnets.profile",
+            "keras_effnets.weights_file",
+        ),
+        in_functions=("weights_tools",),
+        for_types=("keras_effnets.models",),
+    ),
+    "keras_effnets.models": Row(("keras_effnets.models",)),
+    "keras_effnets.models.config": Row(("keras_effnets.preset", "keras_effnets.profile")),
+    "keras_effnets.models.interface": Row(
+        (
+            "keras",
+            "keras_effnets.layers",
+            "keras_effnets.preset",
+            "keras_effnets.profile",
+            "keras_effnets.models.config",
+            "keras_effnets.weights.default_weights",
+            "keras_effnets.weights.load_weights",
+        ),
+    ),
+    "keras_effnets.models.efficientnet": Row(MODELS_BASE),
+    "keras_effnets.models.efficientnet_lite": Row(MODELS_BASE),
+    "keras_effnets.models.mobilenet_v2": Row(MODELS_BASE),
+    "keras_effnets.registry": Row(
+        ("keras", "keras_effnets.catalog", "keras_effnets.deferred", "keras_effnets.models"),
+    ),
+    "keras_effnets.preprocessing": Row(("numpy", "PIL", "keras_effnets.preset")),
+    "keras_effnets.contact_sheet": Row(("PIL", "keras_effnets.preprocessing")),
+    "keras_effnets.evaluation": Row(COMMANDS),
+    "keras_effnets.terminal": Row(COMMANDS),
+    "keras_effnets.cli": Row((*COMMANDS, "keras_effnets.terminal")),
+    "keras_effnets": Row(
+        (
+            "keras_effnets.catalog",
+            "keras_effnets.models",
+            "keras_effnets.preprocessing",
+            "keras_effnets.preset",
+            "keras_effnets.registry",
+            "keras_effnets.version",
+        ),
+    ),
+    "weights_tools": Row(),
+    "weights_tools.checkpoint": Row(
+        ("ml_dtypes", "numpy", "safetensors", "weights_tools.torch_pickle"),
+    ),
+    "weights_tools.torch_pickle": Row(("ml_dtypes", "numpy")),
+    "weights_tools.launch": Row(in_functions=("weights_tools.cli",)),
+    "weights_tools.rules": Row(("numpy", "keras_effnets", "weights_tools.rules")),
+    "weights_tools.convert": Row(("h5py", "keras", "numpy", "keras_effnets", "weights_tools")),
+    # `inspect` needs no Keras, and `keras_effnets` would bring it.
+    "weights_tools.cli": Row(
+        ("rich", "typer", "weights_tools.checkpoint", "weights_tools.launch"),
+        in_functions=("keras_effnets", "weights_tools"),
+        for_types=("keras_effnets", "weights_tools"),
+    ),
+    "examples": Row((*COMMANDS, "matplotlib", "skimage", "sklearn", "tensorflow")),
+}
+
+
+class Import(NamedTuple):
+    """One imported name, and where."""
+
+    target: str
+    line: int
+    in_function: bool
+    for_types: bool
+
+
+def modules() -> dict[str, Path]:
+    """Every module by name."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imports_of(tree: ast.AST, module: str, is_package: bool) -> Iterator[Import]:
+    """Every import in a module, with `from a import b` spelled `a.b`."""
+
+    def walk(node: ast.AST, in_function: bool, for_types: bool) -> Iterator[Import]:
+        for target in targets(node, module, is_package):
+            yield Import(target, node.lineno, in_function, for_types)  # type: ignore[attr-defined]
+        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for field, value in ast.iter_fields(node):
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield from walk(
+                        child,
+                        in_function or function,
+                        for_types or (typing and field == "body"),
+                    )
+
+    return walk(tree, False, False)
+
+
+def targets(node: ast.AST, module: str, is_package: bool) -> list[str]:
+    """What a node imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            above = module.split(".")
+            above = above[: len(above) - node.level + (1 if is_package else 0)]
+            base = ".".join([*above, *([node.module] if node.module else [])])
+        return [f"{base}.{alias.name}" for alias in node.names]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+        ("import_module", "__import__")
+    ):
+        first = node.args[0] if node.args else None
+        # One whose name is worked out at run time is nobody's to check, and so not allowed.
+        return [first.value if isinstance(first, ast.Constant) else "a computed name"]
+    return []
+
+
+def within(target: str, entries: tuple[str, ...] | str, known: set[str]) -> bool:
+    """Whether one of the entries allows the target."""
+    for entry in entries:
+        if entry == PUBLIC:
+            name = target.removeprefix("keras_effnets.")
+            is_public = "." not in name and f"keras_effnets.{name}" not in known
+            if target == "keras_effnets" or (target != name and is_public):
+                return True
+        elif target == entry or target.startswith(entry + "."):
+            return True
+    return False
+
+
+def row_of(module: str) -> Row | None:
+    """The module's own row, or that of a package above it, the root packages' excepted."""
+    name = module
+    while name:
+        if name in ALLOWED and (name == module or name not in ("keras_effnets", "weights_tools")):
+            return ALLOWED[name]
+        name = name.rpartition(".")[0]
+    return None
+
+
+def problems_of(module: str, source: str, *, is_package: bool, known: set[str]) -> list[str]:
+    """What is wrong with one module's imports, a line each."""
+    row = row_of(module)
+    if row is None:
+        return [f"{module} has no row in tests/test_imports.py: say what it may import"]
+    problems = []
+    for found in imports_of(ast.parse(source), module, is_package):
+        if found.target.partition(".")[0] in sys.stdlib_module_names:
+            continue
+        allowed = (
+            *row.anywhere,
+            *(row.in_functions if found.in_function else ()),
+            *(row.for_types if found.for_types else ()),
+        )
+        if not within(found.target, allowed, known):
+            where = "in a function" if found.in_function else "at module level"
+            problems.append(f"{module}, line {found.line}: imports {found.target} {where}")
+    return problems
+
+
+def all_problems() -> list[str]:
+    """What is wrong with all modules' imports."""
+    known = modules()
+    stale = [name for name in ALLOWED if name not in known and not (ROOT / name).is_dir()]
+    problems = [f"{name} has a row in tests/test_imports.py and no module" for name in stale]
+    for module, path in known.items():
+        is_package = path.name == "__init__.py"
+        source = path.read_text("utf-8")
+        problems += problems_of(module, source, is_package=is_package, known=set(known))
+    return problems
+
+
+def test_imports_point_one_way():
+    problems = all_problems()
+    assert not problems, "\n" + "\n".join(problems)
+
+
+KNOWN = {"keras_effnets", "keras_effnets.cache", "keras_effnets.registry", "keras_effnets.models"}
+REFUSED = [
+    ("keras_effnets.preset", "import keras"),
+    ("keras_effnets.preset", "from keras_effnets.catalog import WEIGHTS"),
+    ("keras_effnets.layers.conv", "from keras_effnets import models"),
+    ("keras_effnets.layers.conv", "from ..models import config"),
+    ("keras_effnets.layers.conv", "import torch"),
+    ("keras_effnets.models.mobilenet_v2", "from keras_effnets.models.efficientnet import plan"),
+    ("keras_effnets.models.mobilenet_v2", "from .efficientnet import plan"),
+    ("keras_effnets.models.interface", "from keras_effnets.weights import adapt_kernel"),
+    ("keras_effnets.models.interface", "from keras_effnets import weights"),
+    ("keras_effnets.weights", "import weights_tools"),
+    ("keras_effnets.weights", "from keras_effnets.models import config"),
+    ("keras_effnets.cache", "def f():\n    from weights_tools import convert"),
+    ("keras_effnets.registry", "import importlib\nimportlib.import_module('weights_tools')"),
+    ("keras_effnets.registry", "import importlib\nimportlib.import_module(name)"),
+    ("keras_effnets.cli", "from keras_effnets.cache import home"),
+    ("keras_effnets.cli", "from keras_effnets import cache"),
+    ("keras_effnets.registry", "import keras_effnets"),
+    ("weights_tools.checkpoint", "import keras"),
+    ("weights_tools.checkpoint", "def f():\n    import keras_effnets"),
+    ("weights_tools.torch_pickle", "import torch"),
+    ("weights_tools.cli", "from keras_effnets import list_models"),
+    ("keras_effnets.brand_new", "import os"),
+    ("weights_tools.brand_new", "import os"),
+]
+ACCEPTED = [
+    ("keras_effnets.preset", "import os, dataclasses"),
+    ("keras_effnets.layers.conv", "from .chain import Chain"),
+    ("keras_effnets.models.interface", "from keras_effnets.weights import load_weights"),
+    ("keras_effnets.weights", "def f():\n    from weights_tools.convert import convert"),
+    ("keras_effnets.weights", "if TYPE_CHECKING:\n    from keras_effnets.models import config"),
+    ("keras_effnets.cli", "from keras_effnets import list_models, registry"),
+    ("keras_effnets.cli", "import keras_effnets"),
+    ("weights_tools.cli", "def f():\n    from keras_effnets import list_models"),
+]
+
+
+def test_wrong_imports_are_found():
+    missed = [case for case in REFUSED if not problems_of(*case, is_package=False, known=KNOWN)]
+    assert missed == []
+
+
+def test_right_imports_are_let_through():
+    problems = [problems_of(*case, is_package=False, known=KNOWN) for case in ACCEPTED]
+    assert problems == [[]] * len(ACCEPTED)
+
+
+if __name__ == "__main__":
+    lines = all_problems()
+    print("\n".join(lines), file=sys.stderr)
+    sys.exit(1 if lines else 0)
