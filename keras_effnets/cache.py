@@ -34,6 +34,8 @@ def locate(info: WeightsInfo, model: str) -> Path:
     path = _packaged(info) if info.package else _downloaded(info, model)
     digest = sha256(path)
     if not digest.startswith(info.sha256):
+        if info.package is None:
+            path.unlink()  # or it would be in the way for ever
         raise ValueError(f"{path}: SHA-256 is {digest}, and the published file's {info.sha256}")
     return path
 

@@ -1,13 +1,14 @@
 """Networks whose variables have shapes and no values yet.
 
-Keras makes variables without values inside a `StatelessScope`, and asks their initialisers when
-the scope ends. Two things follow: a variable can start as the value from a file, with no random
+Keras makes variables without values inside a `StatelessScope`, and asks their initialisers
+afterwards. Two things follow: a variable can start as the value from a file, with no random
 number drawn and nothing assigned twice; and a network can be asked for its shapes without any
 memory being spent on it. This is the one place that knows how Keras does that.
 """
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -33,13 +34,25 @@ def variables_by_path(model: keras.Model) -> dict[str, Any]:
     return found
 
 
+@contextlib.contextmanager
+def _without_values() -> Iterator[list[Any]]:
+    """Variables made in this block get no values; yields the list that they wait in."""
+    key = "uninitialized_variables"
+    others = global_state.get_global_attribute(key, [])
+    waiting: list[Any] = []
+    global_state.set_global_attribute(key, waiting)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield waiting
+    finally:
+        # Whatever happens, Keras must not come back to them when some other scope ends.
+        global_state.set_global_attribute(key, others)
+
+
 def outline(build: Callable[[], keras.Model]) -> dict[str, tuple[int, ...]]:
     """The shape of every weight of the network that `build` makes, with nothing allocated."""
-    waiting = _waiting_variables()
-    with keras.StatelessScope(initialize_variables=False):
-        shapes = {path: tuple(v.shape) for path, v in variables_by_path(build()).items()}
-    global_state.set_global_attribute("uninitialized_variables", waiting)
-    return shapes
+    with _without_values():
+        return {path: tuple(v.shape) for path, v in variables_by_path(build()).items()}
 
 
 def build_from(build: Callable[[], keras.Model], start: Callable[[Shapes], Values]) -> keras.Model:
@@ -47,12 +60,14 @@ def build_from(build: Callable[[], keras.Model], start: Callable[[Shapes], Value
 
     Weights that get no value start as they would have.
     """
-    with keras.StatelessScope():
+    with _without_values() as waiting:
         model = build()
         weights = variables_by_path(model)
         values = start({path: tuple(weight.shape) for path, weight in weights.items()})
         for path, value in values.items():
             weights[path]._initializer = _Start(value)
+    for variable in waiting:
+        variable._deferred_initialize()
     return model
 
 
@@ -65,10 +80,6 @@ class _Start:
     def __call__(self, shape: Any, dtype: Any = None) -> np.ndarray:
         # A backend may keep the array itself: it must not be a view of a file that can go away.
         return np.require(self.value(), np.dtype(dtype), ["C", "W", "O"])
-
-
-def _waiting_variables() -> list[Any]:
-    return list(global_state.get_global_attribute("uninitialized_variables", []))
 
 
 def count_parameters(shapes: Shapes) -> int:

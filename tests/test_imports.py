@@ -120,7 +120,7 @@ ALLOWED: dict[str, Row] = {
         ("ml_dtypes", "numpy", "safetensors", "weights_tools.torch_pickle"),
     ),
     "weights_tools.torch_pickle": Row(("ml_dtypes", "numpy")),
-    "weights_tools.launch": Row(in_functions=("weights_tools.cli",)),
+    "weights_tools.launch": Row(in_functions=("keras_effnets.cli", "weights_tools.cli")),
     "weights_tools.rules": Row(("numpy", "keras_effnets", "weights_tools.rules")),
     "weights_tools.convert": Row(("h5py", "keras", "numpy", "keras_effnets", "weights_tools")),
     # `inspect` needs no Keras, and `keras_effnets` would bring it.

@@ -1,6 +1,6 @@
 """The base of layers that are made of layers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -16,14 +16,20 @@ class Chain(keras.layers.Layer):
     A subclass lists its arguments in `options`, adds its sublayers in `assemble` and gives its
     `compute_output_shape`. The chain does the rest: the sublayers are built in order, each under
     the name of the attribute that holds it, with the dtype policy of the whole.
+
+    Args:
+        frozen: Paths (`expand/norm`) of layers inside this one that do not train though the whole
+            does; `get_config` fills it, so that a model saved half frozen comes back so.
+        **kwargs: Keras's own: `name`, `dtype`, `trainable`.
     """
 
     options: ClassVar[tuple[str, ...]] = ()
     """Names of the constructor's arguments, each kept as an attribute; what `get_config` saves."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, frozen: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._order: list[str] = []
+        self._frozen = tuple(frozen)
 
     def assemble(self, channels: int) -> None:
         """Adds the sublayers for an input of `channels` channels; called once, by `build`."""
@@ -48,11 +54,19 @@ class Chain(keras.layers.Layer):
         for layer in self.sublayers():
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
-        if not self.trainable:
-            # Keras hands `trainable` down when it is set, not to sublayers that come later: a
-            # block frozen before it was built would go on moving its batch statistics.
-            for layer in self.sublayers():
+        # Keras hands `trainable` down when it is set, not to sublayers that come later: a block
+        # frozen before it was built would go on moving its batch statistics.
+        for path, layer in self._nested():
+            if not self.trainable or path in self._frozen:
                 layer.trainable = False
+
+    def _nested(self) -> Iterator[tuple[str, Any]]:
+        """Every layer inside this one, with its path from here."""
+        for name in self._order:
+            layer = getattr(self, name)
+            yield name, layer
+            if isinstance(layer, Chain):
+                yield from ((f"{name}/{path}", inner) for path, inner in layer._nested())
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Applies the sublayers; Keras hands `training` down to them."""
@@ -65,17 +79,21 @@ class Chain(keras.layers.Layer):
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
-        return {**super().get_config(), **{name: getattr(self, name) for name in self.options}}
+        """The arguments that make this layer again, those of its sublayers that are frozen too."""
+        config = {**super().get_config(), **{name: getattr(self, name) for name in self.options}}
+        frozen = list(self._frozen)
+        if self.built:
+            frozen = [path for path, layer in self._nested() if not layer.trainable]
+        if self.trainable and frozen:
+            config["frozen"] = frozen
+        return config
 
 
 def nested_layers(model: keras.Model) -> Iterator[Any]:
     """Every layer of `model`, those inside blocks and inside nested models included."""
-    waiting = list(model.layers)
-    while waiting:
-        layer = waiting.pop(0)
+    for layer in model.layers:
         yield layer
         if isinstance(layer, Chain):
-            waiting[:0] = layer.sublayers()
+            yield from (inner for _, inner in layer._nested())
         elif isinstance(layer, keras.Model):
-            waiting[:0] = layer.layers
+            yield from nested_layers(layer)

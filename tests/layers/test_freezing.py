@@ -4,7 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from keras_effnets.layers import Classifier, ConvNormAct, DepthwiseConvNormAct, MBConvSE
+from keras_effnets.layers import (
+    Classifier,
+    ConvNormAct,
+    DepthwiseConvNormAct,
+    InvertedResidual,
+    MBConvSE,
+    nested_layers,
+)
 
 BLOCKS = {
     "conv": lambda **options: ConvNormAct(4, **options),
@@ -106,3 +113,16 @@ def test_classifier_drops_while_training():
     layer, x = Classifier(3, dropout_rate=0.5, activation=None), np.ones((16, 8), "float32")
     assert not np.allclose(layer(x, training=True), layer(x))
     np.testing.assert_array_equal(layer(x), layer(x))
+
+
+def test_a_norm_frozen_inside_a_training_block_stays_frozen_when_reloaded(tmp_path):
+    inputs = keras.Input((8, 8, 4))
+    model = keras.Model(inputs, InvertedResidual(4, name="block")(inputs))
+    for layer in nested_layers(model):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    names = [weight.path for weight in model.trainable_weights]
+    assert len(names) == 3  # the three kernels
+    model.save(tmp_path / "half_frozen.keras")
+    again = keras.saving.load_model(tmp_path / "half_frozen.keras")
+    assert [weight.path for weight in again.trainable_weights] == names
