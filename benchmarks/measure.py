@@ -1,5 +1,6 @@
 """What the benchmarks share: alternating runs, medians, and the machine in words."""
 
+import gc
 import os
 import platform
 import statistics
@@ -17,6 +18,7 @@ def alternate(jobs: dict[str, Job], *, runs: int, warm_up: int = 1) -> dict[str,
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(runs):
         for name, job in jobs.items():
+            gc.collect()  # what the run before left behind is not this one's to clear
             start = time.perf_counter()
             job()
             seconds[name].append(time.perf_counter() - start)

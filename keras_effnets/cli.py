@@ -12,7 +12,7 @@ import keras
 import typer
 from rich.table import Table
 
-from keras_effnets.catalog import WEIGHTS, WeightsInfo
+from keras_effnets.catalog import WeightsInfo
 from keras_effnets.contact_sheet import contact_sheet
 from keras_effnets.evaluation import (
     evaluate,
@@ -89,14 +89,12 @@ def list_command(
     most = None if max_parameters is None else _parameter_count(max_parameters)
     rows = [_summary(name) for name in list_models(pattern)]
     if family is not None:
-        families = {row["family"] for row in map(_summary, list_models())}
+        families = {model_info(name).family for name in list_models()}
         if family.casefold() not in map(str.casefold, families):
             raise ValueError(f"--family {family!r}: expected one of {', '.join(sorted(families))}")
         rows = [row for row in rows if row["family"].casefold() == family.casefold()]
     if min_top1 is not None:
         rows = [row for row in rows if row["top1"] is not None and row["top1"] >= min_top1]
-    for row in rows:
-        row["parameters"] = _parameters(row["name"])
     if most is not None:
         rows = [row for row in rows if row["parameters"] <= most]
     if as_json:
@@ -134,23 +132,17 @@ def _parameter_count(text: str) -> int:
 
 
 def _summary(name: str) -> dict[str, Any]:
-    """What the config and the catalog know at once; `_parameters` may take a while."""
-    config = get_builder(name).config
-    published = next(iter(WEIGHTS.get(name, ())), None)
+    info = model_info(name)
+    published = next(iter(info.weights.values()), None)
     return {
         "name": name,
-        "family": config.family,
-        "parameters": 0,
-        "side": published.preset.crop if published else config.side,
+        "family": info.family,
+        "parameters": info.parameters,
+        "side": published.preset.crop if published else info.config.side,
         "top1": published.top1 if published else None,
         "top5": published.top5 if published else None,
         "weights": published.name if published else None,
     }
-
-
-def _parameters(name: str) -> int:
-    """Of a published set as the catalog has it (a test compares), else counted, which is slow."""
-    return WEIGHTS[name][0].parameters if name in WEIGHTS else model_info(name).parameters
 
 
 @command(app, "info")
@@ -375,7 +367,7 @@ def _load_keras_file(path: str) -> Any:
 
 
 def _default_set(name: str) -> str | None:
-    return WEIGHTS[name][0].name if name in WEIGHTS else None
+    return None if name.endswith(".keras") else next(iter(model_info(name).weights), None)
 
 
 def _sizes(preset: Preset) -> str:

@@ -62,7 +62,9 @@ def build_from(build: Callable[[], keras.Model], start: Callable[[Shapes], Value
     """
     with _without_values() as waiting:
         model = build()
-        weights = variables_by_path(model)
+        # Layers before `input_tensor` are the caller's, and have their values already.
+        new = {id(variable) for variable in waiting}
+        weights = {path: v for path, v in variables_by_path(model).items() if id(v) in new}
         values = start({path: tuple(weight.shape) for path, weight in weights.items()})
         for path, value in values.items():
             weights[path]._initializer = _Start(value)

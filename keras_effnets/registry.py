@@ -1,6 +1,7 @@
 """All networks by name."""
 
 import fnmatch
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,11 +30,25 @@ class ModelInfo:
     """The public function's name."""
     family: str
     config: ModelConfig
-    parameters: int
-    """Trainable ones, with the 1000-class top."""
     paper: Paper
     weights: Mapping[str, WeightsInfo]
     """Published sets by name; the first is the one that `weights="imagenet"` takes."""
+
+    @property
+    def parameters(self) -> int:
+        """Trainable ones, with the 1000-class top: as published, else counted."""
+        published = next(iter(self.weights.values()), None)
+        return published.parameters if published else parameter_count(self.name)
+
+
+@functools.cache
+def parameter_count(name: str) -> int:
+    """Trainable parameters of a network with its 1000-class top, counted without allocating.
+
+    Raises:
+        ValueError: For an unknown name.
+    """
+    return count_parameters(outline(partial(get_builder(name), weights=None)))
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -41,7 +56,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return [name for name in _BUILDERS if fnmatch.fnmatch(name, pattern)]
 
 
-def create_model(name: str, **options: Any) -> keras.Model:
+def create_model(name: str, /, **options: Any) -> keras.Model:
     """Builds a network by name; `options` are its builder's keywords.
 
     Raises:
@@ -63,7 +78,6 @@ def model_info(name: str) -> ModelInfo:
         builder=builder.__name__,
         family=config.family,
         config=config,
-        parameters=count_parameters(outline(partial(builder, weights=None))),
         paper=config.paper,
         weights={info.name: info for info in WEIGHTS.get(name, ())},
     )

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_effnets.layers.chain import Chain, Shape, register
-from keras_effnets.layers.initializers import UniformFanOut
+from keras_effnets.layers.initializers import FanOutUniform
 from keras_effnets.layers.preprocessing import full_precision
 
 
@@ -59,7 +59,7 @@ class Classifier(Chain):
             keras.layers.Dense,
             self.classes,
             activation=self.activation,
-            kernel_initializer=UniformFanOut(),
+            kernel_initializer=FanOutUniform(1 / 3),
         )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import keras
 
 from keras_effnets.layers.chain import Chain, Shape, register
-from keras_effnets.layers.initializers import HeNormal
+from keras_effnets.layers.initializers import FanOutUniform
 
 PADDINGS = ("symmetric", "same")
 
@@ -152,7 +152,9 @@ class ConvNormAct(_ConvUnit):
         self.filters = filters
 
     def _add_conv(self, **common: Any) -> None:
-        self.add("conv", keras.layers.Conv2D, self.filters, kernel_initializer=HeNormal(), **common)
+        self.add(
+            "conv", keras.layers.Conv2D, self.filters, kernel_initializer=FanOutUniform(), **common
+        )
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), filters)."""
@@ -168,4 +170,6 @@ class DepthwiseConvNormAct(_ConvUnit):
     """
 
     def _add_conv(self, **common: Any) -> None:
-        self.add("conv", keras.layers.DepthwiseConv2D, depthwise_initializer=HeNormal(), **common)
+        self.add(
+            "conv", keras.layers.DepthwiseConv2D, depthwise_initializer=FanOutUniform(), **common
+        )

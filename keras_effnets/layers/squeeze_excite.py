@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_effnets.layers.chain import Chain, register
-from keras_effnets.layers.initializers import HeNormal
+from keras_effnets.layers.initializers import FanOutUniform
 
 
 @register
@@ -50,7 +50,7 @@ class SqueezeExcite(Chain):
         """
         common = {
             "kernel_size": 1,
-            "kernel_initializer": HeNormal(),
+            "kernel_initializer": FanOutUniform(),
             "data_format": "channels_last",
         }
         self.add(

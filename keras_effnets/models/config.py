@@ -10,6 +10,11 @@ from keras_effnets.profile import TENSORFLOW, TORCH, Profile, check_profile
 OUTPUT_STRIDES = (8, 16, 32)
 
 
+def is_number(value: object) -> bool:
+    """Whether `value` is one that can be compared and multiplied with."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 class Paper(NamedTuple):
     """Where an architecture was published."""
 
@@ -46,8 +51,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for rate in ("dropout", "drop_path"):
-            if not 0 <= getattr(self, rate) < 1:
-                raise ValueError(f"{rate}={getattr(self, rate)!r} is not in [0, 1)")
+            value = getattr(self, rate)
+            if not (is_number(value) and 0 <= value < 1):
+                raise ValueError(f"{rate}={value!r} is not a number in [0, 1)")
         if self.output_stride not in OUTPUT_STRIDES:
             raise ValueError(f"output_stride={self.output_stride!r} is not one of {OUTPUT_STRIDES}")
         check_profile(self.profile)

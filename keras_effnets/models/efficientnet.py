@@ -17,7 +17,7 @@ from typing import ClassVar, NamedTuple, Unpack
 import keras
 
 from keras_effnets.layers import ConvNormAct, MBConvSE, round_filters
-from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, is_number, walk
 from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
 from keras_effnets.profile import TORCH
 
@@ -58,10 +58,11 @@ class EfficientNetConfig(ModelConfig):
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
         for scale in ("width", "depth"):
-            if not getattr(self, scale) > 0:
-                raise ValueError(f"{scale}={getattr(self, scale)!r} is not above 0")
-        if not 0 < self.se_ratio <= 1:
-            raise ValueError(f"se_ratio={self.se_ratio!r} is not in (0, 1]")
+            value = getattr(self, scale)
+            if not (is_number(value) and value > 0):
+                raise ValueError(f"{scale}={value!r} is not a number above 0")
+        if not (is_number(self.se_ratio) and 0 < self.se_ratio <= 1):
+            raise ValueError(f"se_ratio={self.se_ratio!r} is not a number in (0, 1]")
 
     def filters(self, base: int) -> int:
         """A width of the table, scaled."""
@@ -208,8 +209,8 @@ def EfficientNet(
     Raises:
         ValueError: For an argument out of its range.
     """
-    if not resolution > 0:
-        raise ValueError(f"resolution={resolution!r} is not above 0")
+    if not (is_number(resolution) and resolution > 0):
+        raise ValueError(f"resolution={resolution!r} is not a number above 0")
     config = EfficientNetConfig(
         name="efficientnet",
         width=width,

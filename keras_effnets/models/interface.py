@@ -68,24 +68,15 @@ class Interface:
 
     def pixels(self, preset: Preset, min_side: int) -> Any:
         """The network's input tensor (B, H, W, C)."""
-        if self.input_tensor is None:
-            return keras.Input(self._shape(preset, min_side), name="images")
-        if not keras.utils.is_keras_tensor(self.input_tensor):
-            return keras.Input(tensor=self.input_tensor, name="images")
-        return self.input_tensor
-
-    def _shape(self, preset: Preset, min_side: int) -> ImageShape:
-        if self.input_shape is None:
+        tensor = self.input_tensor
+        if tensor is None:
             side = preset.crop if self.include_top else None
-            return (side, side, 3)
-        shape = self.input_shape
-        if len(shape) != 3 or not isinstance(shape[2], int) or shape[2] < 1:
-            raise ValueError(
-                f"input_shape={shape!r} is not (height, width, channels) with 1 channel or more"
-            )
-        if any(side is not None and side < min_side for side in shape[:2]):
-            raise ValueError(f"input_shape={shape!r}: height and width must be {min_side} or more")
-        return (shape[0], shape[1], shape[2])
+            shape = (side, side, 3) if self.input_shape is None else self.input_shape
+            return keras.Input(_checked("input_shape", shape, min_side), name="images")
+        _checked("the shape of input_tensor", tuple(tensor.shape)[1:], min_side)
+        if keras.utils.is_keras_tensor(tensor):
+            return tensor
+        return keras.Input(tensor=tensor, name="images")
 
     def preprocess(self, pixels: Any, preset: Preset) -> Any:
         """Applies the layer that every model begins with."""
@@ -117,6 +108,23 @@ class Interface:
         if self.input_tensor is not None and keras.utils.is_keras_tensor(self.input_tensor):
             (inputs,) = keras.utils.get_source_inputs(self.input_tensor)
         return keras.Model(inputs, outputs, name=self.name or name)
+
+
+def _checked(what: str, shape: Any, min_side: int) -> ImageShape:
+    """`shape` as height, width and channels; ValueError where it is none, or too small."""
+    if (
+        not isinstance(shape, tuple | list)
+        or len(shape) != 3
+        or not all(isinstance(side, int | None) for side in shape[:2])
+        or not isinstance(shape[2], int)
+        or shape[2] < 1
+    ):
+        raise ValueError(
+            f"{what}={shape!r} is not (height, width, channels): integers, the sides may be None"
+        )
+    if any(side is not None and side < min_side for side in shape[:2]):
+        raise ValueError(f"{what}={shape!r}: height and width must be {min_side} or more")
+    return (shape[0], shape[1], shape[2])
 
 
 def knobs(config: C, **values: Any) -> C:

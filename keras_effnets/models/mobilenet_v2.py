@@ -15,7 +15,7 @@ from typing import ClassVar, Unpack
 import keras
 
 from keras_effnets.layers import ConvNormAct, InvertedResidual, round_filters
-from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, is_number, walk
 from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
 from keras_effnets.profile import TENSORFLOW, Profile
 
@@ -57,8 +57,8 @@ class MobileNetV2Config(ModelConfig):
 
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
-        if not 0.35 <= self.alpha <= 1.4:
-            raise ValueError(f"alpha={self.alpha!r} is not in [0.35, 1.4]")
+        if not (is_number(self.alpha) and 0.35 <= self.alpha <= 1.4):
+            raise ValueError(f"alpha={self.alpha!r} is not a number in [0.35, 1.4]")
 
     @property
     def top_filters(self) -> int:
@@ -127,15 +127,11 @@ def _mobilenet_v2(
     Raises:
         ValueError: For an argument out of its range, or weights that are not there.
     """
-    name = config.name if alpha == 1 else f"{config.name}_{alpha:g}"
     config = knobs(
-        config,
-        name=name,
-        alpha=alpha,
-        dropout=dropout,
-        drop_path=drop_path,
-        output_stride=output_stride,
+        config, alpha=alpha, dropout=dropout, drop_path=drop_path, output_stride=output_stride
     )
+    if alpha != 1:
+        config = knobs(config, name=f"{config.name}_{alpha:g}")
     return create(build, config, common)
 
 

@@ -228,6 +228,21 @@ def test_input_tensor_in_the_middle_of_a_graph(stored):
     assert not np.allclose(run(whole, x), run(model, x))
 
 
+def test_weights_leave_the_layers_before_the_input_tensor_alone(stored):
+    family, _, folder = stored
+    images = keras.Input((SIDE, SIDE, 3))
+    mine = keras.layers.Conv2D(3, 1, name="mine")
+    adapted = mine(images)
+    before = mine.kernel.numpy().copy()
+    build(family, alive=False, input_tensor=adapted, weights=folder / "ours.safetensors")
+    np.testing.assert_array_equal(mine.kernel.numpy(), before)
+
+
+def test_an_input_tensor_that_is_too_small_is_refused():
+    with pytest.raises(ValueError, match=r"input_tensor=\(8, 8, 3\): .* must be 32 or more"):
+        build("MobileNetV2", alive=False, input_tensor=keras.Input((8, 8, 3)))
+
+
 @every_family
 def test_name_is_the_models_and_changes_no_path(family):
     model = build(family, alive=False, name="mine")
