@@ -240,7 +240,7 @@ def test_weights_leave_the_layers_before_the_input_tensor_alone(stored):
 
 def test_an_input_tensor_that_is_too_small_is_refused():
     with pytest.raises(ValueError, match=r"input_tensor=\(8, 8, 3\): .* must be 32 or more"):
-        build("MobileNetV2", alive=False, input_tensor=keras.Input((8, 8, 3)))
+        keras_effnets.MobileNetV2(weights=None, input_tensor=keras.Input((8, 8, 3)))
 
 
 @every_family
