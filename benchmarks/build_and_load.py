@@ -1,7 +1,14 @@
-"""Building B0, and B7 from a weights file to a ready model, against keras.applications."""
+"""Importing; building B0, and B7 from a weights file to a ready model.
+
+The last two against keras.applications in the same run; the first as what it adds to
+`import keras`.
+"""
 
 import argparse
 import os
+import statistics
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -30,11 +37,23 @@ def write_ours(path: Path) -> None:
     )
 
 
+def import_seconds() -> float:
+    """What `import keras_effnets` adds to `import keras`, in a fresh process."""
+    code = (
+        "import time, keras; start = time.perf_counter(); import keras_effnets; "
+        "print(time.perf_counter() - start)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    return float(process.stdout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=9)
     runs = parser.parse_args().runs
     print(machine())
+    imports = [import_seconds() for _ in range(5)]
+    print(f"import keras_effnets after keras: {statistics.median(imports):.2f} s")
     seconds = alternate(
         {
             "ours": lambda: keras_effnets.EfficientNetB0(weights=None),
