@@ -31,7 +31,7 @@ demo: $(VENV)/.demo
 
 ## Every test but the full-size parity sweep.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not full"
+	$(BIN)/python -m pytest -m "not full" --numprocesses 2 --dist loadfile
 
 ## Formatting, lint, types, and which part may import which.
 check: $(VENV)/.check

@@ -1,6 +1,7 @@
 """What `weights=` means, and how a network gets them."""
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from keras_effnets.models.config import ModelConfig
     from keras_effnets.models.interface import Interface
 
+_log = logging.getLogger("keras_effnets")
 C = TypeVar("C", bound="ModelConfig")
 SUFFIXES = (".keras", ".weights.h5", ".safetensors", ".pth", ".pt", ".bin")
 
@@ -83,9 +85,12 @@ def load_weights(
     def start(shapes: Shapes) -> Values:
         first = next(name for name, shape in shapes.items() if len(shape) == 4)
         height, width, channels, filters = shapes[first]
+        wanted = {**shapes, first: (height, width, 3, filters)}
+        values = stored.values(wanted, fresh_classifier)
+        if fresh := [name for name in shapes if name not in values]:
+            _log.info("%s: not in %s, starts untrained", ", ".join(fresh), weights)
         if channels == 3:
-            return stored.values(shapes, fresh_classifier)
-        values = stored.values({**shapes, first: (height, width, 3, filters)}, fresh_classifier)
+            return values
         rgb = values[first]
         return {**values, first: lambda: adapt_kernel(rgb(), channels, normalisation)}
 

@@ -390,10 +390,10 @@ def test_fit_moves_every_weight(family):
 
 COMMON_OPERATORS = """
     AddV2 BiasAdd Const Conv2D DepthwiseConv2dNative Identity MatMul Mean Mul NoOp Pad Placeholder
-    ReadVariableOp RealDiv Rsqrt Softmax Sub
+    ReadVariableOp RealDiv Reshape Rsqrt Softmax Sub
 """
 OPERATORS = {
-    "efficientnet": f"{COMMON_OPERATORS} IdentityN Reshape Sigmoid Squeeze",
+    "efficientnet": f"{COMMON_OPERATORS} IdentityN Sigmoid Squeeze",
     "lite": f"{COMMON_OPERATORS} Relu6",
     "mobilenet_v2": f"{COMMON_OPERATORS} Relu6",
 }

@@ -146,9 +146,11 @@ def test_the_header_tells_where_the_numbers_came_from(tensors, write, tmp_path):
         assert json.loads(file.attrs["keras_effnets"])["source_sha256"] == cache.sha256(path)
 
 
-def test_another_number_of_classes_leaves_the_head_out(tensors, write):
+def test_another_number_of_classes_leaves_the_head_out_and_says_so(tensors, write, caplog):
     path = write(tensors)
-    model = keras_effnets.MobileNetV2(weights=path, classes=3)
+    with caplog.at_level("INFO", logger="keras_effnets"):
+        model = keras_effnets.MobileNetV2(weights=path, classes=3)
+    assert "classifier/dense/kernel, classifier/dense/bias: not in" in caplog.text
     weights = variables_by_path(model)
     stem = tensors["features.0.0.weight"].transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(weights["stem/conv/kernel"].numpy(), stem)
