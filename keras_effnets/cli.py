@@ -14,15 +14,8 @@ from rich.table import Table
 
 from keras_effnets.catalog import WeightsInfo
 from keras_effnets.contact_sheet import contact_sheet
-from keras_effnets.evaluation import (
-    evaluate,
-    find_labelled_pictures,
-    find_pictures,
-    model_labels,
-    model_preset,
-    predict_pictures,
-    spread,
-)
+from keras_effnets.evaluation import evaluate, model_labels, model_preset, predict_pictures
+from keras_effnets.folders import find_labelled_pictures, find_pictures, spread
 from keras_effnets.preprocessing import Prediction, decode_predictions
 from keras_effnets.preset import Preset
 from keras_effnets.registry import create_model, get_builder, list_models, model_info

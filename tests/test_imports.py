@@ -43,6 +43,7 @@ COMMANDS = (
     "keras_effnets.preprocessing",
     "keras_effnets.contact_sheet",
     "keras_effnets.evaluation",
+    "keras_effnets.folders",
     "keras_effnets.version",
     # Public names, from where they are at home.
     "keras_effnets.preset.Preset",
@@ -102,6 +103,7 @@ ALLOWED: dict[str, Row] = {
     ),
     "keras_effnets.preprocessing": Row(("numpy", "PIL", "keras_effnets.preset")),
     "keras_effnets.contact_sheet": Row(("PIL", "keras_effnets.preprocessing")),
+    "keras_effnets.folders": Row(("keras_effnets.preprocessing",)),
     "keras_effnets.evaluation": Row(COMMANDS),
     "keras_effnets.terminal": Row(COMMANDS),
     "keras_effnets.cli": Row((*COMMANDS, "keras_effnets.terminal")),

