@@ -134,6 +134,12 @@ def knobs(config: C, **values: Any) -> C:
 
 def create(build: Callable[[C, Interface], keras.Model], config: C, common: CommonOptions) -> Any:
     """Builds a network as `common` asks, and gives it its weights."""
+    known = CommonOptions.__annotations__
+    if unknown := [name for name in common if name not in known]:
+        raise TypeError(
+            f"{config.name}: unexpected keyword {', '.join(unknown)}; every network takes "
+            + ", ".join(known)
+        )
     options: dict[str, Any] = {"weights": default_weights(config.name), "profile": None, **common}
     weights, profile = options.pop("weights"), options.pop("profile")
     return load_weights(build, config, Interface(**options), weights=weights, profile=profile)
