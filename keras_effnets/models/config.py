@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar, NamedTuple
 
 from keras_effnets.preset import Preset
@@ -12,7 +13,7 @@ OUTPUT_STRIDES = (8, 16, 32)
 
 def is_number(value: object) -> bool:
     """Whether `value` is one that can be compared and multiplied with."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class Paper(NamedTuple):

@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, TypeVar
 
 import keras
@@ -63,8 +64,9 @@ class Interface:
     def __post_init__(self) -> None:
         if self.pooling not in (None, "avg", "max"):
             raise ValueError(f"pooling={self.pooling!r} is not one of None, 'avg', 'max'")
-        if not isinstance(self.classes, int) or self.classes < 1:
+        if not isinstance(self.classes, Integral) or self.classes < 1:
             raise ValueError(f"classes={self.classes!r} is not an integer of 1 or more")
+        object.__setattr__(self, "classes", int(self.classes))  # NumPy's integers are welcome
 
     def pixels(self, preset: Preset, min_side: int) -> Any:
         """The network's input tensor (B, H, W, C)."""
@@ -115,8 +117,8 @@ def _checked(what: str, shape: Any, min_side: int) -> ImageShape:
     if (
         not isinstance(shape, tuple | list)
         or len(shape) != 3
-        or not all(isinstance(side, int | None) for side in shape[:2])
-        or not isinstance(shape[2], int)
+        or not all(side is None or isinstance(side, Integral) for side in shape[:2])
+        or not isinstance(shape[2], Integral)
         or shape[2] < 1
     ):
         raise ValueError(
@@ -124,7 +126,8 @@ def _checked(what: str, shape: Any, min_side: int) -> ImageShape:
         )
     if any(side is not None and side < min_side for side in shape[:2]):
         raise ValueError(f"{what}={shape!r}: height and width must be {min_side} or more")
-    return (shape[0], shape[1], shape[2])
+    height, width = (None if side is None else int(side) for side in shape[:2])
+    return (height, width, int(shape[2]))
 
 
 def knobs(config: C, **values: Any) -> C:

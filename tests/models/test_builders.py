@@ -242,6 +242,14 @@ def test_weights_leave_the_layers_before_the_input_tensor_alone(stored):
     np.testing.assert_array_equal(mine.kernel.numpy(), before)
 
 
+def test_numpys_integers_are_integers():
+    side, classes = np.int64(64), np.int32(3)
+    model = keras_effnets.MobileNetV2(
+        weights=None, alpha=np.float32(0.5), input_shape=(side, side, 3), classes=classes
+    )
+    assert model.output_shape == (None, 3)
+
+
 def test_an_input_tensor_that_is_too_small_is_refused():
     with pytest.raises(ValueError, match=r"input_tensor=\(8, 8, 3\): .* must be 32 or more"):
         keras_effnets.MobileNetV2(weights=None, input_tensor=keras.Input((8, 8, 3)))
