@@ -41,7 +41,7 @@ def command(app: typer.Typer, name: str) -> Callable[[F], F]:
             except OSError as error:
                 complain(f"error: {error}")
                 raise typer.Exit(1) from error
-            except Exception as error:
+            except Exception as error:  # a command never ends in a traceback
                 complain(f"error: {type(error).__name__}: {error}")
                 raise typer.Exit(1) from error
 

@@ -56,7 +56,7 @@ def _command(function: F) -> F:
         except OSError as error:
             _complain(str(error))
             raise typer.Exit(1) from error
-        except Exception as error:
+        except Exception as error:  # a command never ends in a traceback
             _complain(f"{type(error).__name__}: {error}")
             raise typer.Exit(1) from error
 

@@ -1,8 +1,8 @@
 """Random values for new kernels, drawn by NumPy.
 
-A network has hundreds of kernels, and drawing each by an operation of the backend takes longer
-than all the rest of building it. NumPy gives the same values on every backend; the seed comes
-from where Keras takes its own, so `keras.utils.set_random_seed` governs these too.
+Drawing B7's kernels by the backend's operations takes longer than all the rest of building it, on
+TensorFlow, JAX and PyTorch alike. NumPy is quicker and gives the same values on every backend; the
+seed comes from where Keras takes its own, so `keras.utils.set_random_seed` governs these too.
 """
 
 import math
