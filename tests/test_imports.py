@@ -126,8 +126,15 @@ ALLOWED: dict[str, Row] = {
     "weights_tools.rules": Row(("numpy", "keras_effnets", "weights_tools.rules")),
     "weights_tools.convert": Row(("h5py", "keras", "numpy", "keras_effnets", "weights_tools")),
     # `inspect` needs no Keras, and `keras_effnets` would bring it.
-    "weights_tools.cli": Row(
-        ("rich", "typer", "weights_tools.checkpoint", "weights_tools.launch"),
+    "weights_tools.terminal": Row(("typer",)),
+    "weights_tools.cli": Row(("typer", "weights_tools.commands", "weights_tools.terminal")),
+    "weights_tools.commands": Row(
+        (
+            "typer",
+            "weights_tools.checkpoint",
+            "weights_tools.launch",
+            "weights_tools.terminal",
+        ),
         in_functions=("keras_effnets", "weights_tools"),
         for_types=("keras_effnets", "weights_tools"),
     ),
@@ -276,7 +283,7 @@ REFUSED = [
     ("weights_tools.checkpoint", "import keras"),
     ("weights_tools.checkpoint", "def f():\n    import keras_effnets"),
     ("weights_tools.torch_pickle", "import torch"),
-    ("weights_tools.cli", "from keras_effnets import list_models"),
+    ("weights_tools.commands.convert", "from keras_effnets import list_models"),
     ("keras_effnets.brand_new", "import os"),
     ("weights_tools.brand_new", "import os"),
 ]
@@ -288,7 +295,7 @@ ACCEPTED = [
     ("keras_effnets.weights", "if TYPE_CHECKING:\n    from keras_effnets.models import config"),
     ("keras_effnets.cli", "from keras_effnets import list_models, registry"),
     ("keras_effnets.cli", "import keras_effnets"),
-    ("weights_tools.cli", "def f():\n    from keras_effnets import list_models"),
+    ("weights_tools.commands.convert", "def f():\n    from keras_effnets import list_models"),
 ]
 
 

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 import keras_effnets
 from weights_tools import cli
+from weights_tools.commands import convert
 
 LITE0 = "efficientnet_lite0"
 
@@ -223,7 +224,7 @@ def test_exit_codes(monkeypatch, error, code, message):
     def fail(path):
         raise error
 
-    monkeypatch.setattr(cli, "read_checkpoint", fail)
+    monkeypatch.setattr("weights_tools.commands.inspect.read_checkpoint", fail)
     found, out, err = run("inspect", "a.pth")
     assert (found, out) == (code, "")
     assert err.startswith(message)
@@ -231,8 +232,8 @@ def test_exit_codes(monkeypatch, error, code, message):
 
 def test_what_is_left_out_is_counted_by_ending():
     names = ["a.num_batches_tracked", "b.num_batches_tracked", "fc.bias"]
-    assert cli._summarised(names) == "2 num_batches_tracked, 1 fc.bias"
-    assert cli._summarised([]) == "nothing"
+    assert convert._summarised(names) == "2 num_batches_tracked, 1 fc.bias"
+    assert convert._summarised([]) == "nothing"
 
 
 def test_installed_command(lite0, here, tmp_path):

@@ -1,0 +1,1 @@
+"""The `weights-tools` commands, one a module. None imports Keras before it is called."""

@@ -1,0 +1,79 @@
+"""`weights-tools inspect`: what a checkpoint holds. Imports no Keras."""
+
+import contextlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from weights_tools.checkpoint import read_checkpoint
+from weights_tools.terminal import megabytes, show_columns, show_json, show_pairs
+
+OURS = "keras_effnets"
+"""The key in a safetensors header by which a file of this project is known."""
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .bin or .safetensors file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what a checkpoint holds, without running anything that is in it."""
+    checkpoint = read_checkpoint(file)
+    tensors = checkpoint.tensors
+    dtypes = Counter(str(tensor.dtype) for tensor in tensors.values())
+    # What is not of a float type counts batches or holds indices.
+    parameters = sum(t.size for t in tensors.values() if t.dtype.kind not in "iub")
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    metadata = {key: _decoded(value) for key, value in checkpoint.metadata.items()}
+    if as_json:
+        show_json(
+            {
+                "path": str(file),
+                "format": checkpoint.format,
+                "ours": OURS in metadata,
+                "tensor_count": len(tensors),
+                "parameters": parameters,
+                "bytes": size,
+                "dtypes": dtypes,
+                "metadata": metadata,
+                "tensors": [
+                    {"name": name, "shape": tensor.shape, "dtype": str(tensor.dtype)}
+                    for name, tensor in tensors.items()
+                ],
+            }
+        )
+        return
+    kind = f"{checkpoint.format}, written by keras_effnets" if OURS in metadata else ""
+    facts = {
+        "file": file,
+        "format": kind or checkpoint.format,
+        "tensors": f"{len(tensors):,}",
+        "parameters": f"{parameters:,}, running statistics among them",
+        "bytes": f"{size:,} ({megabytes(size)})",
+        "dtypes": ", ".join(f"{dtype} {count}" for dtype, count in dtypes.most_common()),
+    }
+    show_pairs(facts)
+    if metadata:
+        typer.echo("\nmetadata")
+        show_pairs({f"  {key}": _compact(value) for key, value in metadata.items()})
+    typer.echo()
+    rows = [
+        (name, " x ".join(map(str, tensor.shape)) or "scalar", str(tensor.dtype))
+        for name, tensor in tensors.items()
+    ]
+    show_columns([("Name", "Shape", "Type"), *rows])
+
+
+def _decoded(value: str) -> Any:
+    """A value of a safetensors header, which are all strings, some of them JSON."""
+    with contextlib.suppress(ValueError):
+        return json.loads(value) if value[:1] in ("{", "[") else value
+    return value
+
+
+def _compact(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_compact(each)}" for key, each in value.items())
+    return str(value)
