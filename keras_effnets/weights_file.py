@@ -1,10 +1,11 @@
 """Our own file: safetensors keyed by variable path, with its provenance in the header.
 
 The header's `keras_effnets` entry is the version of this layout; a safetensors file without one
-is somebody else's.
+is somebody else's. Its `digests` entry holds a digest of each tensor's bytes, by name.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import struct
@@ -58,8 +59,19 @@ class WeightsFile:
         return {name: tuple(self._file.get_slice(name).get_shape()) for name in self._names}
 
     def values(self) -> dict[str, Callable[[], np.ndarray]]:
-        """What reads each tensor."""
-        return {name: partial(self._file.get_tensor, name) for name in self._names}
+        """What reads each tensor, and in a file of ours compares it with its digest.
+
+        The readers raise ValueError for a tensor that is no longer what was written.
+        """
+        if not self.is_ours:
+            return {name: partial(self._file.get_tensor, name) for name in self._names}
+        digests = parse_digests(self.metadata.get("digests", "{}"))
+        return {name: partial(self._checked, name, digests.get(name)) for name in self._names}
+
+    def _checked(self, name: str, expected: str | None) -> np.ndarray:
+        tensor = self._file.get_tensor(name)
+        check_digest(self.path, name, tensor, expected)
+        return tensor
 
 
 def write_weights_file(
@@ -73,28 +85,60 @@ def write_weights_file(
     One tensor is in memory at a time, so that a large conversion costs no second copy. Values of
     `metadata` that are not strings are written as JSON.
     """
-    header: dict[str, Any] = {
-        "__metadata__": {
-            "keras_effnets": LAYOUT,
-            **{k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()},
-        }
-    }
+    header: dict[str, Any] = {}
+    digests = {}
     end = 0
     for name, shape in shapes.items():
         tensor = tensors[name]()
+        digests[name] = digest(tensor)
         start, end = end, end + int(np.prod(shape, dtype=np.int64)) * tensor.itemsize
         header[name] = {
             "dtype": _CODES[tensor.dtype.name],
             "shape": list(shape),
             "data_offsets": [start, end],
         }
+    entries = {"keras_effnets": LAYOUT, **metadata, "digests": digests}
+    header["__metadata__"] = {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in entries.items()
+    }
     encoded = json.dumps(header).encode()
     encoded += b" " * (-len(encoded) % 8)
     with replacing(path) as file:
         file.write(struct.pack("<Q", len(encoded)))
         file.write(encoded)
         for name in shapes:
-            file.write(np.ascontiguousarray(tensors[name]()).data)
+            file.write(_bytes(tensors[name]()))
+
+
+def _bytes(tensor: np.ndarray) -> memoryview:
+    # Not the array's own buffer: NumPy gives none for bfloat16.
+    return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data
+
+
+def digest(tensor: np.ndarray) -> str:
+    """BLAKE2b of the values in C order, 128 bits in hex."""
+    return hashlib.blake2b(_bytes(tensor), digest_size=16).hexdigest()
+
+
+def check_digest(path: Path, name: str, tensor: np.ndarray, expected: str | None) -> None:
+    """Raises ValueError where a tensor of the file at `path` is not what was written there."""
+    if expected is None:
+        raise ValueError(f"{path}: no digest is recorded for {name}; convert the original again")
+    if (found := digest(tensor)) != expected:
+        raise ValueError(
+            f"{path}: {name} was changed or damaged since the file was written: its digest is "
+            f"{found}, and {expected} is recorded; convert the original again"
+        )
+
+
+def parse_digests(encoded: str) -> dict[str, str]:
+    """The digests by tensor's name, from a file's metadata; an entry that is none is dropped."""
+    try:
+        digests = json.loads(encoded)
+    except ValueError:
+        return {}
+    return digests if isinstance(digests, dict) else {}
 
 
 @contextlib.contextmanager

@@ -1,14 +1,17 @@
 """`weights-tools inspect`: what a checkpoint holds. Imports no Keras."""
 
 import contextlib
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
-from weights_tools.checkpoint import read_checkpoint
+from weights_tools.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from weights_tools.terminal import megabytes, show_columns, show_json, show_pairs
 
 OURS = "keras_effnets"
@@ -27,6 +30,9 @@ def inspect(
     parameters = sum(t.size for t in tensors.values() if t.dtype.kind not in "iub")
     size = sum(tensor.nbytes for tensor in tensors.values())
     metadata = {key: _decoded(value) for key, value in checkpoint.metadata.items()}
+    digests = metadata.pop("digests", {})
+    if OURS in metadata:
+        _check_digests(checkpoint, digests)
     if as_json:
         show_json(
             {
@@ -54,6 +60,8 @@ def inspect(
         "bytes": f"{size:,} ({megabytes(size)})",
         "dtypes": ", ".join(f"{dtype} {count}" for dtype, count in dtypes.most_common()),
     }
+    if OURS in metadata:
+        facts["digests"] = f"of all {len(tensors):,} tensors match"
     show_pairs(facts)
     if metadata:
         typer.echo("\nmetadata")
@@ -64,6 +72,20 @@ def inspect(
         for name, tensor in tensors.items()
     ]
     show_columns([("Name", "Shape", "Type"), *rows])
+
+
+# `keras_effnets.weights_file` does this too when it reads a tensor; importing it brings Keras.
+def _check_digests(checkpoint: Checkpoint, recorded: Any) -> None:
+    """Raises CheckpointError at the first tensor that is not what was written."""
+    expected = recorded if isinstance(recorded, dict) else {}
+    for name, tensor in checkpoint.tensors.items():
+        values: NDArray[np.uint8] = np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)
+        found = hashlib.blake2b(values.data, digest_size=16).hexdigest()
+        if found != expected.get(name):
+            raise CheckpointError(
+                f"{checkpoint.path}: {name} was changed or damaged since the file was written: "
+                f"its digest is {found}, and {expected.get(name, 'none')} is recorded"
+            )
 
 
 def _decoded(value: str) -> Any:
