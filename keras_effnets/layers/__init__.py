@@ -2,7 +2,13 @@
 
 from keras_effnets.layers.chain import nested_layers
 from keras_effnets.layers.classifier import Classifier
-from keras_effnets.layers.conv import ConvNormAct, DepthwiseConvNormAct, round_filters
+from keras_effnets.layers.conv import (
+    ConvAct,
+    ConvNormAct,
+    DepthwiseConvNormAct,
+    round_filters,
+)
+from keras_effnets.layers.grouped_conv import GroupedConv2D, portable_convolutions
 from keras_effnets.layers.inverted_residual import InvertedResidual, MBConvSE
 from keras_effnets.layers.preprocessing import Preprocessing
 from keras_effnets.layers.squeeze_excite import SqueezeExcite
@@ -10,13 +16,16 @@ from keras_effnets.layers.stochastic_depth import StochasticDepth
 
 __all__ = [
     "Classifier",
+    "ConvAct",
     "ConvNormAct",
     "DepthwiseConvNormAct",
+    "GroupedConv2D",
     "InvertedResidual",
     "MBConvSE",
     "Preprocessing",
     "SqueezeExcite",
     "StochasticDepth",
     "nested_layers",
+    "portable_convolutions",
     "round_filters",
 ]

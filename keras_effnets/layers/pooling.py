@@ -1,0 +1,93 @@
+"""Pooling whose windows lie where PyTorch and Caffe put them."""
+
+from typing import Any, ClassVar
+
+import keras
+
+from keras_effnets.layers.chain import Shape, register
+
+
+@register
+class MaxPool(keras.layers.Layer):
+    """Max pooling of inputs that are nowhere below zero, as after a ReLU.
+
+    Maps (B, H, W, C) to (B, H', W', C), H' being (H + 2 · padding - pool_size) / strides + 1,
+    rounded down, or up with `ceil_mode`. The border is of zeros: for such inputs that is the
+    minus infinity that PyTorch pads with, and it stays a number in an integer model.
+
+    Args:
+        pool_size: Side of the window.
+        strides: Step of the window, at most `pool_size`.
+        padding: Pixels on each side, at most half of `pool_size`.
+        ceil_mode: Whether a window that reaches beyond the bottom and right edge counts, as in
+            Caffe.
+
+    Raises:
+        ValueError: For values outside those ranges.
+    """
+
+    options: ClassVar[tuple[str, ...]] = ("pool_size", "strides", "padding", "ceil_mode")
+
+    def __init__(
+        self,
+        pool_size: int = 3,
+        *,
+        strides: int = 2,
+        padding: int = 0,
+        ceil_mode: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not 1 <= strides <= pool_size:
+            raise ValueError(f"MaxPool: strides={strides!r} is not in 1 to pool_size={pool_size}")
+        if not 0 <= 2 * padding <= pool_size:
+            raise ValueError(
+                f"MaxPool: padding={padding!r} is not in 0 to half of pool_size={pool_size}"
+            )
+        self.pool_size = pool_size
+        self.strides = strides
+        self.padding = padding
+        self.ceil_mode = ceil_mode
+
+    @property
+    def _margins(self) -> tuple[int, int]:
+        """Pixels before and behind; one step more lets every window begin that may."""
+        return self.padding, self.padding + (self.strides - 1 if self.ceil_mode else 0)
+
+    def build(self, input_shape: Shape) -> None:
+        """Has no variables."""
+
+    def call(self, inputs: Any) -> Any:
+        """The largest value in each window."""
+        if any(self._margins):
+            inputs = keras.ops.pad(inputs, ((0, 0), self._margins, self._margins, (0, 0)))
+        return keras.ops.max_pool(
+            inputs, self.pool_size, self.strides, padding="valid", data_format="channels_last"
+        )
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(B, H, W, C) to (B, H', W', C)."""
+        batch, *sides, channels = input_shape
+        grown = sum(self._margins) - self.pool_size
+        return (
+            batch,
+            *(None if side is None else (side + grown) // self.strides + 1 for side in sides),
+            channels,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return {**super().get_config(), **{name: getattr(self, name) for name in self.options}}
+
+
+@register
+class AdaptiveAveragePool(keras.layers.AdaptiveAveragePooling2D):
+    """Means over `output_size` × `output_size` windows that tile the picture.
+
+    Window i of n spans rows floor(i · H / n) to ceil((i + 1) · H / n), as in PyTorch; a picture
+    smaller than that is repeated, a larger one averaged. Maps (B, H, W, C) to (B, n, n, C).
+    """
+
+    def __init__(self, output_size: int, **kwargs: Any) -> None:
+        kwargs.setdefault("data_format", "channels_last")
+        super().__init__(output_size, **kwargs)
