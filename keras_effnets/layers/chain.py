@@ -29,6 +29,7 @@ class Chain(keras.layers.Layer):
     def __init__(self, *, frozen: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._order: list[str] = []
+        self._beside: list[str] = []
         self._frozen = tuple(frozen)
 
     def assemble(self, channels: int) -> None:
@@ -40,6 +41,11 @@ class Chain(keras.layers.Layer):
         setattr(self, name, layer(*args, **kwargs, name=name, dtype=self.dtype_policy))
         self._order.append(name)
 
+    def add_beside(self, name: str, layer: type, *args: Any, **kwargs: Any) -> None:
+        """Adds a sublayer that is not a link of the chain: `call` applies it, on the input."""
+        self.add(name, layer, *args, **kwargs)
+        self._beside.append(self._order.pop())
+
     def sublayers(self) -> Iterator[Any]:
         """The sublayers in the order in which they are applied."""
         return (getattr(self, name) for name in self._order)
@@ -50,19 +56,25 @@ class Chain(keras.layers.Layer):
         if channels is None:
             raise ValueError(f"{self.name}: the number of channels is unknown, input {input_shape}")
         self.assemble(channels)
-        shape = input_shape
-        for layer in self.sublayers():
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+        self.build_sublayers(input_shape)
         # Keras hands `trainable` down when it is set, not to sublayers that come later: a block
         # frozen before it was built would go on moving its batch statistics.
         for path, layer in self._nested():
             if not self.trainable or path in self._frozen:
                 layer.trainable = False
 
+    def build_sublayers(self, input_shape: Shape) -> None:
+        """Builds each sublayer for the shape that it will be given."""
+        for name in self._beside:
+            getattr(self, name).build(input_shape)
+        shape = input_shape
+        for layer in self.sublayers():
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
     def _nested(self) -> Iterator[tuple[str, Any]]:
         """Every layer inside this one, with its path from here."""
-        for name in self._order:
+        for name in (*self._order, *self._beside):
             layer = getattr(self, name)
             yield name, layer
             if isinstance(layer, Chain):

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_effnets.layers.chain import Chain, register
+from keras_effnets.layers.chain import Chain, Shape, register
 from keras_effnets.layers.initializers import FanOutUniform
 
 
@@ -61,6 +61,11 @@ class SqueezeExcite(Chain):
             **common,
         )
         self.add("expand", keras.layers.Conv2D, channels, activation=self.gate_activation, **common)
+
+    def build_sublayers(self, input_shape: Shape) -> None:
+        """Builds the convolutions for the pooled picture."""
+        batch, *_, channels = input_shape
+        super().build_sublayers((batch, 1, 1, channels))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The input times its gate."""

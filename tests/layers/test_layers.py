@@ -10,11 +10,18 @@ import numpy as np
 import pytest
 
 from keras_effnets.layers import (
+    BasicBlock,
+    Bottleneck,
     Classifier,
+    ConvAct,
     ConvNormAct,
     DepthwiseConvNormAct,
     InvertedResidual,
+    LocalResponseNormalization,
+    MaxPool,
     MBConvSE,
+    NormAct,
+    PaddedShortcut,
     Preprocessing,
     SqueezeExcite,
     StochasticDepth,
@@ -63,6 +70,42 @@ LAYERS = {
     ),
     "strided_mbconv": (MBConvSE, {"filters": 6, "kernel_size": 5, "strides": 2, "expansion": 1}),
     "stochastic_depth": (StochasticDepth, {"rate": 0.25, "seed": 3}),
+    "batch_depth": (StochasticDepth, {"rate": 0.25, "seed": 3, "per": "batch"}),
+    "grouped_conv": (
+        ConvNormAct,
+        {"filters": 8, "groups": 2, "use_bias": True, "zero_gamma": True, "padding": 2},
+    ),
+    "conv_with_bias": (
+        ConvAct,
+        {"filters": 8, "kernel_size": 7, "strides": 3, "padding": 2, "activation": "relu6"},
+    ),
+    "norm_act": (NormAct, {"activation": "silu", "epsilon": 1e-3, "momentum": 0.8}),
+    "local_response": (
+        LocalResponseNormalization,
+        {"size": 3, "bias": 1.0, "alpha": 0.1, "beta": 0.5},
+    ),
+    "max_pool": (MaxPool, {"pool_size": 4, "strides": 3, "padding": 1, "ceil_mode": True}),
+    "basic_block": (
+        BasicBlock,
+        {
+            "filters": 12,
+            "strides": 2,
+            "shortcut": "pool",
+            "squeeze_filters": 2,
+            "drop_path": 0.25,
+            "drop_per": "batch",
+            "zero_gamma": True,
+            "use_bias": True,
+            **UNIT,
+        },
+    ),
+    "padded_block": (BasicBlock, {"filters": 12, "dilation_rate": 2, "shortcut": "pad"}),
+    "plain_block": (BasicBlock, {"filters": 12, "strides": 2, "shortcut": "none"}),
+    "bottleneck": (
+        Bottleneck,
+        {"filters": 8, "width": 4, "groups": 2, "strides": 2, "stride_on": "1x1", **UNIT},
+    ),
+    "padded_shortcut": (PaddedShortcut, {"filters": 14, "strides": 2, "pool": True}),
     "preprocessing": (Preprocessing, {"preset": PRESET, "normalize": True}),
     "no_preprocessing": (Preprocessing, {"preset": PRESET, "normalize": False}),
 }
@@ -73,6 +116,9 @@ HEAD = {
     "labels": ("pizza", "steak", "sushi"),
 }
 EVERY = {**LAYERS, "classifier": (Classifier, HEAD)}
+
+GROUPED = ("grouped_conv", "bottleneck")
+"""Those that divide their input's channels."""
 
 
 def make(name, **options):
@@ -85,8 +131,11 @@ def pictures(name, side=9, channels=4, batch=2):
     return np.random.default_rng(0).normal(size=shape).astype("float32")
 
 
-@pytest.mark.parametrize("name", EVERY)
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [(name, channels) for name in EVERY for channels in (1, 2, 3, 4) if name not in GROUPED]
+    + [(name, 4) for name in GROUPED],
+)
 def test_output_shape_is_the_one_announced(name, channels):
     layer, x = make(name), pictures(name, channels=channels)
     assert layer.compute_output_shape(x.shape) == tuple(layer(x).shape)
@@ -152,10 +201,11 @@ def test_sublayers_are_named_like_the_attribute_that_holds_them(name):
     layer.build(pictures(name).shape)
 
     def check(chain):
-        names = [part.name for part in chain.sublayers()]
+        names = [*chain._order, *chain._beside]
         assert names
-        for part in chain.sublayers():
-            assert getattr(chain, part.name) is part
+        for name in names:
+            part = getattr(chain, name)
+            assert part.name == name
             if isinstance(part, Chain):
                 check(part)
         assert {part.name for part in chain._layers} == set(names)
