@@ -4,9 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
+FUZZ_SECONDS ?= 600
+
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test check parity bench format clean
+.PHONY: demo test check parity bench fuzz format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -15,14 +17,19 @@ $(VENV)/.demo: $(BIN)/python setup.cfg constraints.txt
 	$(PIP) --editable '.[pretrained,demo]'
 	touch $@
 
-# torchvision is installed without what it depends on: that would bring another torch.
+# torchvision and timm are installed without what they depend on: that would bring another torch.
+# What else timm needs, the test extra has: huggingface_hub, and PyYAML with it.
 $(VENV)/.test: $(BIN)/python setup.cfg constraints.txt
 	$(PIP) --editable '.[pretrained,test]'
-	$(PIP) --no-deps torchvision==0.28.0
+	$(PIP) --no-deps torchvision==0.28.0 timm==1.0.31
 	touch $@
 
 $(VENV)/.check: $(BIN)/python setup.cfg constraints.txt
 	$(PIP) --editable '.[check]'
+	touch $@
+
+$(VENV)/.fuzz: $(BIN)/python setup.cfg constraints.txt
+	$(PIP) --editable '.[fuzz]'
 	touch $@
 
 ## Real photographs, classified by real weights that this project converts.
@@ -48,6 +55,14 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/build_and_load.py
 	$(BIN)/python benchmarks/forward.py
 	$(BIN)/python benchmarks/convert.py
+	$(BIN)/python benchmarks/read.py
+
+## The checkpoint reader against inputs that a fuzzer makes; what it finds is left in .venv/fuzz.
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python fuzz/seeds.py $(VENV)/fuzz
+	$(BIN)/python fuzz/fuzz_reader.py $(VENV)/fuzz/corpus -dict=$(VENV)/fuzz/words \
+		-max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=2048 \
+		-artifact_prefix=$(VENV)/fuzz/
 
 format: $(VENV)/.check
 	$(BIN)/ruff format .

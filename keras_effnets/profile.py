@@ -26,6 +26,11 @@ class Profile:
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     """Of red, green and blue, pixels 0-255; ImageNet's by default."""
 
+    stride_on: str = "3x3"
+    """Which convolution of a residual bottleneck has the stride, as in `layers.Bottleneck`."""
+    conv_bias: bool = False
+    """Whether residual networks' convolutions have a bias though a batch norm follows."""
+
     @property
     def unit(self) -> dict[str, Any]:
         """What the layers take: the arguments of `ConvNormAct` that a heritage settles."""

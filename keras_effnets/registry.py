@@ -1,23 +1,40 @@
 """All networks by name."""
 
+import csv
 import fnmatch
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib.resources import files
 from typing import Any
 
 import keras
 
 from keras_effnets import models
 from keras_effnets.catalog import WEIGHTS, WeightsInfo
-from keras_effnets.deferred import count_parameters, outline
+from keras_effnets.deferred import count_parameters, sketch, variables_by_path
 from keras_effnets.models.config import ModelConfig, Paper
+from keras_effnets.multiply_adds import multiply_adds
+
+
+def _in_history(config: ModelConfig) -> tuple[Any, ...]:
+    """Sorts by year, then family, then name, in which 18 comes before 101."""
+    parts = re.split(r"(\d+)", config.name)
+    return (
+        config.paper.year,
+        config.family,
+        [int(part) if part.isdigit() else part for part in parts],
+    )
+
 
 _BUILDERS = {
     builder.config.name: builder
-    for builder in (getattr(models, name) for name in models.__all__)
-    if hasattr(builder, "config")
+    for builder in sorted(
+        (b for b in (getattr(models, name) for name in models.__all__) if hasattr(b, "config")),
+        key=lambda builder: _in_history(builder.config),
+    )
 }
 
 
@@ -36,19 +53,44 @@ class ModelInfo:
 
     @property
     def parameters(self) -> int:
-        """Trainable ones, with the 1000-class top: as published, else counted."""
+        """Trainable ones, with the builder's default top."""
+        return _counts()[self.name][0]
+
+    @property
+    def multiply_adds(self) -> int:
+        """For one picture of `side`."""
+        return _counts()[self.name][1]
+
+    @property
+    def side(self) -> int:
+        """Of the pictures that the builder's default weights want, or the paper's, pixels."""
         published = next(iter(self.weights.values()), None)
-        return published.parameters if published else parameter_count(self.name)
+        return published.preset.crop if published else self.config.side
 
 
 @functools.cache
-def parameter_count(name: str) -> int:
-    """Trainable parameters of a network with its 1000-class top, counted without allocating.
+def _counts() -> dict[str, tuple[int, int]]:
+    """Parameters and multiply-adds by name, from the table beside this module.
+
+    `count` finds them too, in seconds a network; tests compare the two.
+    """
+    table = files(__package__).joinpath("model_counts.csv").read_text("utf-8")
+    return {
+        row["model"]: (int(row["parameters"]), int(row["multiply_adds"]))
+        for row in csv.DictReader(table.splitlines())
+    }
+
+
+def count(name: str) -> tuple[int, int]:
+    """Counts a network's trainable parameters and multiply-adds, without allocating it.
 
     Raises:
         ValueError: For an unknown name.
     """
-    return count_parameters(outline(partial(get_builder(name), weights=None)))
+    side = model_info(name).side
+    model = sketch(partial(get_builder(name), weights=None, input_shape=(side, side, 3)))
+    shapes = {path: tuple(v.shape) for path, v in variables_by_path(model).items()}
+    return count_parameters(shapes), multiply_adds(model)
 
 
 def list_models(pattern: str = "*") -> list[str]:

@@ -3,8 +3,8 @@
 import json
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +13,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_effnets import cache
+from keras_effnets import cache, hub
 from keras_effnets.catalog import WEIGHTS, WeightsInfo, find_by_hash
 from keras_effnets.deferred import Shapes, Values, build_from, variables_by_path
 from keras_effnets.preset import Preset
@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from keras_effnets.models.config import ModelConfig
     from keras_effnets.models.interface import Interface
 
+Head = tuple[str, ...]
+"""Names of the layers that `include_top=False` leaves out."""
+
 _log = logging.getLogger("keras_effnets")
 C = TypeVar("C", bound="ModelConfig")
-SUFFIXES = (".keras", ".weights.h5", ".safetensors", ".pth", ".pt", ".bin")
+CLASSIFIER_BIASES = ("layers/classifier/dense/vars/1", "layers/conv_classifier/conv/vars/1")
+"""Of a dense and of a convolved classifier, in Keras's `.weights.h5`."""
+SUFFIXES = (".keras", ".weights.h5", ".h5", ".safetensors", ".pth", ".pt", ".bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,12 @@ class Stored:
     values: Callable[[Shapes, bool], Values]
     """Takes the shapes of the model's weights and whether its classifier may start fresh, and
     gives the value for each weight; raises ValueError where the two do not match."""
+    epsilon: float | None = None
+    """Of the batch norms; None takes the profile's."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the file says of the config's `settled` fields."""
+    check: Callable[[keras.Model], None] = lambda model: None
+    """Raises ValueError where a model with these weights would compute something else."""
 
 
 def default_weights(model: str) -> str | None:
@@ -60,7 +71,7 @@ def load_weights(
         config: Of the network. Weights that come with a profile and a preset replace its own.
         interface: Of the model. Without top, and with other than 1000 classes, the file's
             classifier may be left out.
-        weights: None, `"imagenet"`, a set's name, or a path.
+        weights: None, `"imagenet"`, a set's name, a path, or `hf://owner/name`.
         profile: None to follow the weights.
 
     Raises:
@@ -72,15 +83,20 @@ def load_weights(
     if weights is None:
         return build(config, interface)
     path, info = _find(config.name, weights)
-    stored = _open(path, info, build, config, interface)
+    stored = _open(path, info, build, config, interface, profile)
     if profile is not None and stored.profile != profile:
         raise ValueError(
             f"profile={profile!r} with weights={os.fspath(weights)!r}, which are of profile "
             f"{stored.profile!r}; leave the profile out, or take other weights"
         )
+    asked = {name: getattr(config, name) for name in config.settled}
     config = replace(config, profile=stored.profile, preset=stored.preset or config.preset)
+    config = _settled(config, asked, stored.settings, os.fspath(weights))
+    if stored.epsilon is not None:
+        habits = replace(config.habits, epsilon=stored.epsilon)
+        config = replace(config, **{stored.profile: habits})  # type: ignore[arg-type]
     normalisation = config.input_preset if interface.include_preprocessing else None
-    fresh_classifier = interface.classes != 1000
+    fresh_classifier = interface.classes != config.classes
 
     def start(shapes: Shapes) -> Values:
         first = next(name for name, shape in shapes.items() if len(shape) == 4)
@@ -94,7 +110,23 @@ def load_weights(
         rgb = values[first]
         return {**values, first: lambda: adapt_kernel(rgb(), channels, normalisation)}
 
-    return build_from(lambda: build(config, interface), start)
+    model = build_from(lambda: build(config, interface), start)
+    stored.check(model)
+    return model
+
+
+def _settled(config: C, asked: Mapping[str, Any], recorded: Mapping[str, Any], weights: str) -> C:
+    """`config` with the fields that its weights settle; ValueError where others were asked for."""
+    for name in config.settled:
+        if name not in recorded:
+            continue
+        if asked[name] not in (None, recorded[name]):
+            raise ValueError(
+                f"{name}={asked[name]!r} with weights={weights!r}, which are of "
+                f"{name}={recorded[name]!r}: every shape fits, and every number would be wrong"
+            )
+        config = replace(config, **{name: recorded[name]})
+    return config
 
 
 def adapt_kernel(kernel: np.ndarray, channels: int, preset: Preset | None) -> np.ndarray:
@@ -130,6 +162,8 @@ def _find(model: str, weights: str | os.PathLike[str]) -> tuple[Path | None, Wei
     for info in sets:
         if wanted in ("imagenet", info.name):
             return None, info
+    if wanted.startswith(hub.PREFIX):
+        return hub.fetch(wanted, model), None
     path = Path(wanted).expanduser()
     if path.name.endswith(SUFFIXES):
         if not path.is_file():
@@ -138,8 +172,8 @@ def _find(model: str, weights: str | os.PathLike[str]) -> tuple[Path | None, Wei
     names = ["'imagenet'", *(repr(info.name) for info in sets)] if sets else []
     published = ", ".join(names) if names else "none: there are sets for " + ", ".join(WEIGHTS)
     raise ValueError(
-        f"weights={wanted!r} is neither None, nor a path ending in {', '.join(SUFFIXES)}, nor a "
-        f"published set of {model} (of which there are {published})"
+        f"weights={wanted!r} is neither None, nor a path ending in {', '.join(SUFFIXES)}, nor "
+        f"hf://owner/name, nor a published set of {model} (of which there are {published})"
     )
 
 
@@ -149,62 +183,145 @@ def _open(
     build: Callable[[C, "Interface"], keras.Model],
     config: C,
     interface: "Interface",
+    profile: str | None,
 ) -> Stored:
     if path is None:
         assert info is not None
         return _published(info, config)
-    if path.name.endswith(".keras"):
-        return _keras_archive(path)
-    if path.name.endswith(".weights.h5"):
+    if path.name.endswith(".keras") and _is_ours(path):
+        return _keras_archive(path, config)
+    if path.name.endswith(".weights.h5") and _is_ours(path):
         return _keras_weights(path, build, config, interface)
     if path.name.endswith(".safetensors") and (file := WeightsFile(path)).is_ours:
-        return _our_file(file, config.name)
-    return _foreign(path, find_by_hash(config.name, cache.sha256(path)), config)
+        return _our_file(file, config)
+    return _foreign(path, find_by_hash(config.name, cache.sha256(path)), config, profile)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file of Keras's has layers of ours in it.
+
+    Raises:
+        ValueError: If the converter wrote it, and its tensors are no longer what was written.
+    """
+    from weights_tools.checkpoint import read_checkpoint
+    from weights_tools.digests import OURS, check_digests
+
+    checkpoint = read_checkpoint(path)
+    if OURS in checkpoint.metadata:
+        check_digests(checkpoint)
+
+    ours = {
+        name.partition(">")[2].lower()
+        for name in keras.saving.get_custom_objects()
+        if name.startswith("keras_effnets>")
+    }
+    return any(layer.kind in ours for layer in checkpoint.layers.values())
 
 
 def _published(info: WeightsInfo, config: "ModelConfig") -> Stored:
     from weights_tools.convert import RULES_VERSION, convert
 
-    name = f"{config.name}-{info.name}-{info.sha256[:8]}-rules{RULES_VERSION}.safetensors"
-    converted = cache.home() / "converted" / name
-    if not converted.is_file():
+    name = cache.conversion_name(info, config.name, RULES_VERSION)
+    converted = cache.find(cache.CONVERTED, name)
+    if converted is None:
         source = cache.locate(info, config.name)
         try:
-            converted.parent.mkdir(parents=True, exist_ok=True)
-            convert(source, config.name, converted)
-        except OSError:
-            # A home that cannot be written to costs the conversion each time, and nothing else.
+            converted = cache.keep(
+                cache.CONVERTED, name, lambda path: convert(source, config.name, path)
+            )
+        except OSError as error:
+            # A full disk costs the conversion each time, and nothing else.
+            _log.warning("the conversion of %s is not kept: %s", source, error)
             return _foreign(source, info, config)
-    return _our_file(WeightsFile(converted), config.name)
+    # A set without a hash was not known to the converter, which then took the network's preset.
+    return replace(_our_file(WeightsFile(converted), config), preset=info.preset)
 
 
-def _foreign(path: Path, info: WeightsInfo | None, config: "ModelConfig") -> Stored:
-    from weights_tools.convert import Conversion
+def _foreign(
+    path: Path, info: WeightsInfo | None, config: "ModelConfig", profile: str | None = None
+) -> Stored:
+    from weights_tools.conversion import Conversion
 
-    conversion = Conversion(path, config)
-    return Stored(conversion.profile, info.preset if info else None, conversion.values)
-
-
-def _our_file(file: WeightsFile, model: str) -> Stored:
-    owner = file.metadata.get("model")
-    if owner != model:
-        raise ValueError(f"{file.path} holds weights of {owner}, not of {model}")
+    conversion = Conversion(
+        path,
+        config,
+        source=info.source if info else None,
+        profile=profile,
+        include_top=info is None or info.has_classifier,
+    )
     return Stored(
-        file.metadata["profile"],
-        Preset.from_dict(json.loads(file.metadata["preset"])),
-        lambda shapes, fresh: _matched(file.path, file.values(), file.shapes(), shapes, fresh),
+        conversion.profile,
+        info.preset if info else conversion.preset,
+        conversion.values,
+        conversion.epsilon,
+        _defaults(config, info.profile) if info else {},
     )
 
 
-def _keras_archive(path: Path) -> Stored:
+def _defaults(config: "ModelConfig", profile: str) -> dict[str, Any]:
+    """The settings under which a network is published."""
+    defaults = {each.name: each.default for each in fields(config) if each.name in config.settled}
+    return replace(config, profile=profile, **defaults).settings  # type: ignore[arg-type]
+
+
+def _our_file(file: WeightsFile, config: "ModelConfig") -> Stored:
+    owner = file.metadata.get("model")
+    if owner != config.name:
+        raise ValueError(f"{file.path} holds weights of {owner}, not of {config.name}")
+    return Stored(
+        file.metadata["profile"],
+        Preset.from_dict(json.loads(file.metadata["preset"])),
+        partial(_matched, file.path, file.values(), file.shapes(), config.head),
+        _epsilon(file.metadata),
+        json.loads(file.metadata.get("settings", "{}")),
+    )
+
+
+def _epsilon(provenance: Mapping[str, Any]) -> float | None:
+    """Of the batch norms of the network that a file was made for."""
+    config = provenance.get("config", {})
+    config = json.loads(config) if isinstance(config, str) else config
+    habits = config.get(provenance.get("profile"), {})
+    return habits.get("epsilon") if isinstance(habits, dict) else None
+
+
+def _keras_archive(path: Path, config: "ModelConfig") -> Stored:
     donor = keras.saving.load_model(path, compile=False)
     try:
         preset = donor.get_layer("preprocessing").preset
-        padding = donor.get_layer("stem").padding
-    except (ValueError, AttributeError):
+        stem = next(layer for layer in donor.layers if hasattr(layer, "padding"))
+        padding, epsilon = stem.padding, getattr(stem, "epsilon", None)
+    except (ValueError, AttributeError, StopIteration):
         raise ValueError(f"{path} holds a model that keras_effnets did not make") from None
-    profile = "torch" if padding == "symmetric" else "tensorflow"
-    return Stored(profile, preset, lambda shapes, fresh: _donated(path, donor, shapes, fresh))
+    profile = "tensorflow" if padding == "same" else "torch"
+    return Stored(
+        profile,
+        preset,
+        partial(_donated, path, donor, config.head),
+        epsilon,
+        check=lambda model: _check_options(path, donor, model),
+    )
+
+
+# Options that may differ between two networks with the same weights, and nobody be surprised.
+_FREE = {"strides", "dilation_rate", "drop_path", "drop_per", "dropout_rate", "momentum"}
+_FREE |= {"zero_gamma", "classes", "labels"}
+
+
+def _check_options(path: Path, donor: keras.Model, model: keras.Model) -> None:
+    """Raises ValueError for a layer that the two models compute differently."""
+    theirs = {layer.name: layer for layer in donor.layers}
+    for layer in model.layers:
+        other = theirs.get(layer.name)
+        if layer.name == "classifier" or other is None:
+            continue
+        for option in getattr(layer, "options", ()):
+            here, there = getattr(layer, option), getattr(other, option, None)
+            if option not in _FREE and here != there:
+                raise ValueError(
+                    f"{path}: {layer.name} has {option}={there!r} there, and {option}={here!r} in "
+                    "the model asked for: every shape fits, and every number would be wrong"
+                )
 
 
 def _keras_weights(
@@ -215,8 +332,8 @@ def _keras_weights(
 ) -> Stored:
     """Keras's file says nothing of profile and preset, unless `weights-tools` wrote it."""
     with h5py.File(path) as file:
-        bias = file.get("layers/classifier/dense/vars/1")
-        classes = None if bias is None else int(bias.shape[0])
+        biases = [file[name] for name in CLASSIFIER_BIASES if name in file]
+        classes = int(biases[0].shape[0]) if biases else None
         provenance = json.loads(file.attrs.get("keras_effnets", "{}"))
     config = replace(config, profile=provenance.get("profile", config.profile))
     preset = Preset.from_dict(provenance["preset"]) if "preset" in provenance else None
@@ -230,41 +347,64 @@ def _keras_weights(
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path} does not fit {config.name}: {error}") from error
     return Stored(
-        config.profile, preset, lambda shapes, fresh: _donated(path, donor, shapes, fresh)
+        config.profile,
+        preset,
+        partial(_donated, path, donor, config.head),
+        _epsilon(provenance),
+        provenance.get("settings", {}),
     )
 
 
-def _donated(path: Path, donor: Any, shapes: Shapes, fresh: bool) -> Values:
+def _donated(path: Path, donor: Any, head: Head, shapes: Shapes, fresh: bool) -> Values:
     weights = variables_by_path(donor)
     values = {name: partial(keras.ops.convert_to_numpy, w) for name, w in weights.items()}
     found = {name: tuple(weight.shape) for name, weight in weights.items()}
-    return _matched(path, values, found, shapes, fresh)
+    return _matched(path, values, found, head, shapes, fresh)
 
 
 def _matched(
     path: Path,
     values: Values,
     found: Shapes,
+    head: Head,
     wanted: Shapes,
     fresh_classifier: bool,
 ) -> Values:
     """Checks that a file holds what the model wants, and nothing that nobody left out."""
-    wanted, found = comparable(wanted, found, fresh_classifier)
+    wanted, found = comparable(wanted, found, head, fresh_classifier)
+    if _of(("classifier",), wanted) and not _of(("classifier",), found):
+        raise ValueError(
+            f"{path} holds no classifier: take include_top=False, or classes= other than "
+            "the default for one that starts untrained"
+        )
     if problems := list(differences(wanted, found)):
         raise ValueError(f"{path} does not fit the model:\n  " + "\n  ".join(problems))
     return {name: values[name] for name in wanted}
 
 
-def comparable(wanted: Shapes, found: Shapes, fresh_classifier: bool) -> tuple[Shapes, Shapes]:
-    """Both sides without the classifier, where the model has none or starts its own afresh."""
-    head = {name for name in (*wanted, *found) if name.startswith("classifier/")}
-    has_head = any(name in wanted for name in head)
-    if head and (
-        not has_head
-        or (fresh_classifier and any(wanted.get(name) != found.get(name) for name in head))
-    ):
-        return tuple(  # type: ignore[return-value]
-            {name: shape for name, shape in side.items() if name not in head}
-            for side in (wanted, found)
-        )
-    return wanted, found
+def comparable(
+    wanted: Shapes, found: Shapes, head: Head, fresh_classifier: bool
+) -> tuple[Shapes, Shapes]:
+    """Both sides without what need not agree.
+
+    That is the whole head where one of them has none, if it may start afresh then, and the
+    classifier where its size is another, if that may.
+    """
+    if not _of(head, wanted):
+        dropped = _of(head, found)
+    elif fresh_classifier and not _of(head, found):
+        dropped = _of(head, wanted)
+    else:
+        dropped = _of(("classifier",), {**wanted, **found})
+        same = all(wanted.get(name) == found.get(name) for name in dropped)
+        if same or not fresh_classifier:
+            return wanted, found
+    return tuple(  # type: ignore[return-value]
+        {name: shape for name, shape in side.items() if name not in dropped}
+        for side in (wanted, found)
+    )
+
+
+def _of(layers: Head, shapes: Shapes) -> set[str]:
+    """The weights of these layers."""
+    return {name for name in shapes if name.partition("/")[0] in layers}

@@ -63,10 +63,22 @@ ALLOWED: dict[str, Row] = {
     "keras_effnets.catalog": Row(("keras_effnets.preset",)),
     "keras_effnets.weights_file": Row(("numpy", "safetensors")),
     "keras_effnets.deferred": Row(("keras", "numpy")),
+    "keras_effnets.layers.grouped_conv": Row(
+        ("keras", "keras_effnets.layers"), in_functions=("tensorflow",)
+    ),
     "keras_effnets.layers": Row(
         ("keras", "numpy", "keras_effnets.preset", "keras_effnets.layers"),
     ),
-    "keras_effnets.cache": Row(("keras_effnets.catalog", "keras_effnets.weights_file")),
+    "keras_effnets.progress": Row(in_functions=("rich",)),
+    "keras_effnets.download": Row(("keras_effnets.progress", "keras_effnets.version")),
+    "keras_effnets.cache": Row(
+        ("filelock", "keras_effnets.catalog", "keras_effnets.download"),
+    ),
+    "keras_effnets.hub": Row(
+        ("keras_effnets.version", "keras_effnets.weights_file"),
+        in_functions=("huggingface_hub",),
+        for_types=("huggingface_hub",),
+    ),
     "keras_effnets.weights": Row(
         (
             "h5py",
@@ -75,6 +87,7 @@ ALLOWED: dict[str, Row] = {
             "keras_effnets.cache",
             "keras_effnets.catalog",
             "keras_effnets.deferred",
+            "keras_effnets.hub",
             "keras_effnets.preset",
             "keras_effnets.profile",
             "keras_effnets.weights_file",
@@ -95,11 +108,33 @@ ALLOWED: dict[str, Row] = {
             "keras_effnets.weights.load_weights",
         ),
     ),
+    "keras_effnets.models.alexnet": Row(MODELS_BASE),
+    "keras_effnets.models.cifar_resnet": Row(MODELS_BASE),
+    "keras_effnets.models.densenet": Row(MODELS_BASE),
     "keras_effnets.models.efficientnet": Row(MODELS_BASE),
     "keras_effnets.models.efficientnet_lite": Row(MODELS_BASE),
+    "keras_effnets.models.efficientnet_v2": Row(MODELS_BASE),
+    "keras_effnets.models.mobilenet_v1": Row(MODELS_BASE),
+    "keras_effnets.models.googlenet": Row(MODELS_BASE),
     "keras_effnets.models.mobilenet_v2": Row(MODELS_BASE),
+    "keras_effnets.models.mobilenet_v3": Row(MODELS_BASE),
+    "keras_effnets.models.nin": Row(MODELS_BASE),
+    "keras_effnets.models.preact_cifar": Row(MODELS_BASE),
+    "keras_effnets.models.preact_resnet": Row(MODELS_BASE),
+    "keras_effnets.models.resnet": Row(MODELS_BASE),
+    "keras_effnets.models.resnext_cifar": Row(MODELS_BASE),
+    "keras_effnets.models.squeezenet": Row(MODELS_BASE),
+    "keras_effnets.models.vgg": Row(MODELS_BASE),
+    "keras_effnets.models.zfnet": Row(MODELS_BASE),
+    "keras_effnets.multiply_adds": Row(("keras", "keras_effnets.layers")),
     "keras_effnets.registry": Row(
-        ("keras", "keras_effnets.catalog", "keras_effnets.deferred", "keras_effnets.models"),
+        (
+            "keras",
+            "keras_effnets.catalog",
+            "keras_effnets.deferred",
+            "keras_effnets.models",
+            "keras_effnets.multiply_adds",
+        ),
     ),
     "keras_effnets.preprocessing": Row(("numpy", "PIL", "keras_effnets.preset")),
     "keras_effnets.contact_sheet": Row(("PIL", "keras_effnets.preprocessing")),
@@ -119,19 +154,116 @@ ALLOWED: dict[str, Row] = {
     ),
     "weights_tools": Row(),
     "weights_tools.checkpoint": Row(
-        ("ml_dtypes", "numpy", "safetensors", "weights_tools.torch_pickle"),
+        (
+            "numpy",
+            "weights_tools.keras_file",
+            "weights_tools.keras_layouts",
+            "weights_tools.safetensors_file",
+            "weights_tools.state_dict",
+            "weights_tools.tensors",
+            "weights_tools.torch_files",
+        ),
     ),
-    "weights_tools.torch_pickle": Row(("ml_dtypes", "numpy")),
+    "weights_tools.tensors": Row(("ml_dtypes", "numpy")),
+    "weights_tools.hdf5": Row(("h5py", "numpy", "weights_tools.tensors")),
+    "weights_tools.keras_layouts": Row(
+        ("numpy", "weights_tools.tensors"), for_types=("weights_tools.hdf5",)
+    ),
+    "weights_tools.keras_file": Row(
+        ("weights_tools.keras_layouts", "weights_tools.tensors", "weights_tools.zip_archive"),
+        # Whoever reads no such file need not wait for h5py.
+        in_functions=("weights_tools.hdf5",),
+        for_types=("weights_tools.hdf5",),
+    ),
+    "weights_tools.safetensors_file": Row(("numpy", "weights_tools.tensors")),
+    "weights_tools.state_dict": Row(("weights_tools.tensors",)),
+    "weights_tools.torch_files": Row(
+        (
+            "numpy",
+            "weights_tools.tensors",
+            "weights_tools.torch_pickle",
+            "weights_tools.zip_archive",
+        ),
+    ),
+    "weights_tools.torch_globals": Row(("weights_tools.tensors",)),
+    "weights_tools.torch_pickle": Row(("weights_tools.tensors", "weights_tools.torch_globals")),
+    "weights_tools.zip_archive": Row(("numpy", "weights_tools.tensors")),
+    "weights_tools.torch_writer": Row(("numpy", "keras_effnets.weights_file.replacing")),
+    "weights_tools.donor": Row(("h5py", "keras", "keras_effnets", "weights_tools.checkpoint")),
+    "weights_tools.export_torch": Row(
+        (
+            "keras",
+            "numpy",
+            "safetensors",
+            "keras_effnets",
+            "weights_tools.donor",
+            "weights_tools.rules",
+            "weights_tools.torch_writer",
+        ),
+    ),
     "weights_tools.launch": Row(in_functions=("keras_effnets.cli", "weights_tools.cli")),
-    "weights_tools.rules": Row(("numpy", "keras_effnets", "weights_tools.rules")),
-    "weights_tools.convert": Row(("h5py", "keras", "numpy", "keras_effnets", "weights_tools")),
+    "weights_tools.rules": Row(
+        ("numpy", "keras_effnets", "weights_tools.rules"),
+        for_types=("weights_tools.checkpoint",),
+    ),
+    "weights_tools.spelling": Row(
+        ("keras_effnets.models.config", "weights_tools.checkpoint", "weights_tools.rules"),
+    ),
+    "weights_tools.head": Row(("weights_tools.checkpoint", "weights_tools.rules")),
+    "weights_tools.conversion": Row(
+        (
+            "numpy",
+            "keras_effnets.deferred",
+            "keras_effnets.models.config",
+            "keras_effnets.preset",
+            "weights_tools.checkpoint",
+            "weights_tools.head",
+            "weights_tools.rules",
+            "weights_tools.spelling",
+        ),
+    ),
+    "weights_tools.convert": Row(
+        (
+            "h5py",
+            "keras_effnets",
+            "weights_tools.checkpoint",
+            "weights_tools.conversion",
+            "weights_tools.digests",
+        ),
+        in_functions=("weights_tools.verify",),
+    ),
+    "weights_tools.cached": Row(("filelock", "keras_effnets", "weights_tools.convert")),
+    "weights_tools.observed": Row(("numpy",)),
+    "weights_tools.pictures": Row(("numpy", "PIL", "keras_effnets.preprocessing")),
+    "weights_tools.verification": Row(),
+    "weights_tools.recorded": Row(
+        ("numpy", "keras_effnets.weights_file", "weights_tools.observed", "weights_tools.pictures"),
+    ),
+    "weights_tools.ours": Row(
+        ("keras", "numpy", "keras_effnets", "weights_tools.checkpoint", "weights_tools.observed"),
+    ),
+    # The only place that imports torch, and whoever verifies nothing needs none of these.
+    "weights_tools.peers": Row(
+        ("numpy", "PIL", "keras_effnets"),
+        in_functions=(
+            "torch",
+            "torchvision",
+            "timm",
+            "efficientnet_pytorch",
+            "efficientnet_lite_pytorch",
+        ),
+    ),
+    "weights_tools.reference": Row(("numpy", "PIL", "keras_effnets", "weights_tools")),
+    "weights_tools.verify": Row(("keras", "numpy", "keras_effnets", "weights_tools")),
     # `inspect` needs no Keras, and `keras_effnets` would bring it.
+    "weights_tools.digests": Row(("numpy", "weights_tools.checkpoint")),
     "weights_tools.terminal": Row(("typer",)),
     "weights_tools.cli": Row(("typer", "weights_tools.commands", "weights_tools.terminal")),
     "weights_tools.commands": Row(
         (
             "typer",
             "weights_tools.checkpoint",
+            "weights_tools.digests",
             "weights_tools.launch",
             "weights_tools.terminal",
         ),
@@ -283,6 +415,8 @@ REFUSED = [
     ("weights_tools.checkpoint", "import keras"),
     ("weights_tools.checkpoint", "def f():\n    import keras_effnets"),
     ("weights_tools.torch_pickle", "import torch"),
+    ("weights_tools.peers", "import torch"),
+    ("weights_tools.reference", "def f():\n    import torch"),
     ("weights_tools.commands.convert", "from keras_effnets import list_models"),
     ("keras_effnets.brand_new", "import os"),
     ("weights_tools.brand_new", "import os"),
@@ -296,6 +430,7 @@ ACCEPTED = [
     ("keras_effnets.cli", "from keras_effnets import list_models, registry"),
     ("keras_effnets.cli", "import keras_effnets"),
     ("weights_tools.commands.convert", "def f():\n    from keras_effnets import list_models"),
+    ("weights_tools.peers", "def f():\n    import torch"),
 ]
 
 

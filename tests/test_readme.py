@@ -16,18 +16,17 @@ README = Path(__file__).parents[1] / "README.md"
 
 def model_table() -> str:
     rows = [
-        "| model | builder | parameters | side | top-1 % | weights |",
-        "|---|---|---|---|---|---|",
+        "| model | builder | year | parameters | multiply-adds | side | top-1 % | weights |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name in keras_effnets.list_models():
         info = keras_effnets.model_info(name)
         best = next(iter(info.weights.values()), None)
-        side, top1, sets = info.config.side, "-", "none published that can be fetched"
-        if best is not None:
-            side, top1 = best.preset.crop, f"{best.top1:.1f}"
-            sets = ", ".join(f"`{weights}`" for weights in info.weights)
+        top1 = "-" if best is None or best.top1 is None else f"{best.top1:.1f}"
+        sets = ", ".join(f"`{weights}`" for weights in info.weights) or "-"
         rows.append(
-            f"| `{name}` | `{info.builder}` | {info.parameters:,} | {side} | {top1} | {sets} |"
+            f"| `{name}` | `{info.builder}` | {info.paper.year} | {info.parameters:,} | "
+            f"{info.multiply_adds / 1e6:,.0f} M | {info.side} | {top1} | {sets} |"
         )
     return "\n".join(rows)
 

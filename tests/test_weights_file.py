@@ -1,12 +1,18 @@
 import json
 import struct
+import zipfile
 
 import commands
+import h5py
+import keras
 import numpy as np
+import pretrained
 import pytest
 
+import keras_effnets
 from keras_effnets.weights_file import LAYOUT, WeightsFile, write_weights_file
 from weights_tools import cli
+from weights_tools.convert import convert
 
 TENSORS = {
     "stem/conv/kernel": np.arange(12, dtype=np.float32).reshape(2, 6),
@@ -100,3 +106,58 @@ def test_inspect_says_that_the_digests_match(path):
 def test_somebody_elses_file_needs_no_digests(path):
     change_header(path, lambda header: header["__metadata__"].pop("keras_effnets"))
     assert read(path).keys() == TENSORS.keys()
+
+
+@pytest.fixture(scope="module", params=[".keras", ".weights.h5"])
+def saved(request, tmp_path_factory):
+    """Lite0's real weights in a file that Keras wrote for us."""
+    path = tmp_path_factory.mktemp("saved") / f"lite0{request.param}"
+    convert(pretrained.checkpoint(), "efficientnet_lite0", path)
+    return path
+
+
+def change_one_weight(path, folder):
+    """A copy with one number of the stem's kernel changed, the file itself being in order."""
+    changed = folder / path.name
+    weights = folder / "weights.h5"
+    if path.name.endswith(".keras"):
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        weights.write_bytes(members["model.weights.h5"])
+    else:
+        weights.write_bytes(path.read_bytes())
+    with h5py.File(weights, "a") as file:
+        name = next(n for n in dataset_names(file) if file[n].shape == (3, 3, 3, 32))
+        file[name][0, 0, 0, 0] += 1
+    if path.name.endswith(".keras"):
+        members["model.weights.h5"] = weights.read_bytes()
+        with zipfile.ZipFile(changed, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+    else:
+        changed.write_bytes(weights.read_bytes())
+    return changed
+
+
+def dataset_names(file):
+    names = []
+    file.visititems(lambda n, o: names.append(n) if isinstance(o, h5py.Dataset) else None)
+    return names
+
+
+def test_keras_files_carry_their_provenance_and_load(saved):
+    code, out, err = commands.run(cli.app, "inspect", saved)
+    assert (code, err) == (0, "")
+    assert "digests     of all 247 tensors match" in out
+    assert "  license" in out
+    if saved.name.endswith(".keras"):
+        assert keras.saving.load_model(saved).count_params() == 4_694_024
+
+
+def test_a_changed_keras_file_is_refused(saved, tmp_path):
+    changed = change_one_weight(saved, tmp_path)
+    with pytest.raises(ValueError, match=r"stem/conv/0 was changed or damaged"):
+        keras_effnets.EfficientNetLite0(weights=changed)
+    assert commands.run(cli.app, "inspect", changed)[0] == 2
+    model = keras_effnets.EfficientNetLite0(weights=saved)
+    assert model.count_params() == 4_694_024

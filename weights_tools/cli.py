@@ -2,8 +2,12 @@
 
 import typer
 
+from weights_tools.commands import cache
 from weights_tools.commands.convert import convert
+from weights_tools.commands.export_torch import export_torch
 from weights_tools.commands.inspect import inspect
+from weights_tools.commands.record import record
+from weights_tools.commands.verify import verify
 from weights_tools.terminal import command
 
 app = typer.Typer(
@@ -14,8 +18,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _function in (inspect, convert):
+for _function in (inspect, convert, export_torch, verify, record):
     command(app, _function)
+
+_cache = typer.Typer(
+    help=cache.HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for _subcommand in (cache.list_, cache.prune, cache.path):
+    command(_cache, _subcommand)
+app.add_typer(_cache, name="cache")
 
 
 def main() -> None:

@@ -3,119 +3,32 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from keras_effnets.cache import sha256
 from keras_effnets.catalog import WeightsInfo, find_by_hash
-from keras_effnets.deferred import Shapes, Values, outline
+from keras_effnets.deferred import outline
 from keras_effnets.models.config import ModelConfig
+from keras_effnets.preset import Preset
 from keras_effnets.registry import get_builder
-from keras_effnets.weights_file import write_weights_file
-from weights_tools.checkpoint import CheckpointError, read_checkpoint
-from weights_tools.rules import Rule, sources_of, transform, transformed_shape
+from keras_effnets.weights_file import LAYOUT, digest, write_weights_file
+from weights_tools.checkpoint import read_checkpoint
+from weights_tools.conversion import Conversion
+from weights_tools.digests import OURS
 
-RULES_VERSION = "1"
+__all__ = ["OUTPUTS", "RULES_VERSION", "Conversion", "Report", "convert"]
+
+RULES_VERSION = "2"
 """Part of the names under which conversions are cached: changes when a rule does."""
 OUTPUTS = (".safetensors", ".keras", ".weights.h5")
-
-
-class Conversion:
-    """A checkpoint, read as weights of one network.
-
-    Args:
-        path: Of the checkpoint.
-        config: Of the network.
-
-    Attributes:
-        source: The spelling of its keys, as `weights_tools.rules` calls it.
-        profile: The profile in which such checkpoints are right.
-        evidence: How many of the names that each spelling expects are in the file.
-        left_out: Keys that no variable takes, on purpose; known once `values` was called.
-
-    Raises:
-        CheckpointError: If the file cannot be read, or its keys are no spelling of the network's.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], config: ModelConfig) -> None:
-        self.checkpoint = read_checkpoint(path)
-        self.tensors = self.checkpoint.tensors
-        self.left_out: list[str] = []
-        spellings = sources_of(config)
-        rules = {name: list(source.rules(config)) for name, source in spellings.items()}
-        hits = {
-            name: sum(rule.source in self.tensors for rule in rules[name]) for name in spellings
-        }
-        self.evidence = ", ".join(f"{name} {hits[name]} of {len(rules[name])}" for name in rules)
-        self.source = max(rules, key=lambda name: hits[name] / len(rules[name]))
-        if hits[self.source] * 2 < len(rules[self.source]):
-            first = next(iter(self.tensors))
-            raise CheckpointError(
-                f"{path} is no checkpoint of {config.name}: of the names expected, it has "
-                f"{self.evidence}. Its first is {first!r}"
-            )
-        self.rules: list[Rule] = rules[self.source]
-        self.profile = spellings[self.source].profile
-        self._ignored = spellings[self.source].ignored
-
-    @property
-    def classes(self) -> int:
-        """Number of outputs of the checkpoint's classifier."""
-        bias = next(rule.source for rule in self.rules if rule.target == "classifier/dense/bias")
-        return self.tensors[bias].shape[0] if bias in self.tensors else 1000
-
-    def values(self, shapes: Shapes, fresh_classifier: bool = False) -> Values:
-        """The value of each variable, transposed when it is asked for.
-
-        Args:
-            shapes: Of the network's variables, by path.
-            fresh_classifier: Whether a classifier of another size is left out.
-
-        Raises:
-            CheckpointError: Listing every tensor that is missing, unexpected or mis-shaped.
-        """
-        rules = self.rules
-        if self._leave_head(shapes, fresh_classifier):
-            rules = [rule for rule in rules if not rule.target.startswith("classifier/")]
-        kept = {rule.source for rule in rules}
-        spelled = {rule.source for rule in self.rules}
-        self.left_out = [
-            key
-            for key in self.tensors
-            if key not in kept and (key in spelled or key.endswith(self._ignored))
-        ]
-        unexpected = [key for key in self.tensors if key not in {*kept, *self.left_out}]
-        if problems := [*self._problems(rules, shapes), *map("unexpected: {}".format, unexpected)]:
-            raise CheckpointError(
-                f"{self.checkpoint.path} does not fit the model:\n  " + "\n  ".join(problems)
-            )
-        return {r.target: partial(_value, r.kind, self.tensors[r.source]) for r in rules}
-
-    def _leave_head(self, shapes: Shapes, fresh: bool) -> bool:
-        bias = shapes.get("classifier/dense/bias")
-        return bias is None or (fresh and bias != (self.classes,))
-
-    def _problems(self, rules: list[Rule], shapes: Shapes) -> Iterator[str]:
-        for rule in rules:
-            if rule.source not in self.tensors:
-                yield f"missing: {rule.source} (for {rule.target} {shapes[rule.target]})"
-                continue
-            stored = self.tensors[rule.source].shape
-            if transformed_shape(rule.kind, stored) != shapes[rule.target]:
-                yield (
-                    f"mis-shaped: {rule.source} is {stored}, and {rule.target} is "
-                    f"{shapes[rule.target]}"
-                )
-
-
-def _value(kind: str, tensor: np.ndarray) -> np.ndarray:
-    return transform(kind, tensor).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,58 +38,115 @@ class Report:
     model: str
     source: str
     evidence: str
+    place: str
+    """Where in the file the network was: a wrapper, or what stood before all names; or empty."""
     profile: str
+    preset: Preset
+    preset_origin: str
     weights_set: str | None
     """The published set that the checkpoint is, by its hash."""
     sha256: str
     classes: int
+    """Of the classifier that was written; 0 for none."""
+    head: str
+    """Where the classifier came from, or why there is none."""
     tensors: int
+    cast: dict[str, int]
+    """How many tensors of each type became float32."""
     left_out: tuple[str, ...]
+    measured: dict[str, Any]
+    """By `verify`; empty where it was not asked for."""
     out: Path
 
 
-def convert(path: str | os.PathLike[str], model: str, out: str | os.PathLike[str]) -> Report:
+def convert(
+    path: str | os.PathLike[str],
+    model: str,
+    out: str | os.PathLike[str],
+    *,
+    source: str | None = None,
+    profile: str | None = None,
+    include_top: bool = True,
+    allow_nonfinite: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    verify: bool = False,
+    against: str | os.PathLike[str] | None = None,
+) -> Report:
     """Converts a checkpoint into a file of ours, or one of Keras's.
 
     Args:
-        path: Of the checkpoint: `.pth`, `.pt`, `.bin` or `.safetensors`.
+        path: Of the checkpoint: `.pth`, `.pt`, `.bin`, `.safetensors`, `.keras` or `.h5`.
         model: Name of the network, as `keras_effnets.list_models` gives it.
         out: File to write: `.safetensors` (ours), `.keras` (a whole model) or `.weights.h5`.
+        source: Whose names the checkpoint has; None finds out.
+        profile: Decides where two sources have the same names.
+        include_top: Whether the classifier is converted, if there is one.
+        allow_nonfinite: Whether NaN and infinity are taken as they are.
+        settings: What no shape tells of the network that the checkpoint was trained in, by the
+            config's field: `{"stride": "v1"}` for a ResNet that strides as the paper's.
+        verify: Whether the result is compared with the original first, by
+            `weights_tools.verify`; what was measured is then kept in the file.
+        against: The original to compare with, if not the checkpoint itself.
 
     Raises:
-        ValueError: For an unknown model, another ending, or a checkpoint that does not fit;
-            nothing is written then.
+        ValueError: For an unknown model or source, another ending, or a checkpoint that does not
+            fit or, with `verify`, gives other numbers; nothing is written then.
         OSError: If a file cannot be read or written.
     """
     out = Path(out)
     if not out.name.endswith(OUTPUTS):
         raise ValueError(f"out={str(out)!r} does not end in one of {', '.join(OUTPUTS)}")
     builder = get_builder(model)
-    conversion = Conversion(path, builder.config)
-    digest = sha256(conversion.checkpoint.path)
+    settings = dict(settings or {})
+    if unknown := settings.keys() - set(builder.config.settled):
+        raise ValueError(
+            f"{', '.join(unknown)}: nothing that {model} leaves open; that is "
+            + (", ".join(builder.config.settled) or "nothing")
+        )
+    digest = sha256(Path(path)) if Path(path).is_file() else ""
     known = find_by_hash(model, digest)
-    config = replace(
-        builder.config, profile=conversion.profile, preset=known.preset if known else None
+    conversion = Conversion(
+        path,
+        replace(builder.config, **settings),
+        source=source or (known.source if known else None),
+        profile=profile,
+        include_top=include_top and (known is None or known.has_classifier),
+        allow_nonfinite=allow_nonfinite,
     )
-    network = partial(builder, weights=None, profile=conversion.profile, classes=conversion.classes)
-    shapes = outline(network)
+    config = conversion.config(known.preset if known else None)
+    options: dict[str, Any] = {"include_top": False}
+    if conversion.classes:
+        options = {"classes": conversion.classes}
+    options |= settings
+    shapes = outline(partial(builder, weights=None, profile=conversion.profile, **options))
     values = conversion.values(shapes)
     provenance = _provenance(conversion, config, known, digest)
+    if verify:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            converted = Path(folder) / "unverified.safetensors"
+            write_weights_file(converted, shapes, values, provenance)
+            provenance["measured"] = _measured(converted, model, against or path, conversion.source)
+    write = partial(write_weights_file, shapes=shapes, tensors=values, metadata=provenance)
     if out.suffix == ".safetensors":
-        write_weights_file(out, shapes, values, provenance)
+        write(out)
     else:
-        model_with_weights = partial(builder, weights=path, classes=conversion.classes)
-        _save_with_keras(model_with_weights, out, provenance)
+        _save_with_keras(write, partial(builder, **options), out)
     return Report(
         model=model,
         source=conversion.source,
         evidence=conversion.evidence,
+        place=conversion.place,
         profile=conversion.profile,
+        preset=config.input_preset,
+        preset_origin=f"the published set {known.name}" if known else conversion.preset_origin,
         weights_set=known.name if known else None,
         sha256=digest,
         classes=conversion.classes,
+        head=conversion.head_origin,
         tensors=len(values),
+        cast=dict(Counter(conversion.cast.values())),
         left_out=tuple(conversion.left_out),
+        measured=provenance.get("measured", {}),
         out=out,
     )
 
@@ -189,6 +159,8 @@ def _provenance(
         "config": asdict(config),
         "profile": conversion.profile,
         "preset": config.input_preset.to_dict(),
+        "settings": config.settings,
+        "counters": conversion.counters,
         "classes": conversion.classes,
         "source": conversion.source,
         "source_file": conversion.checkpoint.path.name,
@@ -199,15 +171,39 @@ def _provenance(
     }
 
 
-def _save_with_keras(build: Any, out: Path, provenance: dict[str, Any]) -> None:
+def _measured(
+    converted: Path, model: str, against: str | os.PathLike[str], source: str
+) -> dict[str, Any]:
+    """How far the conversion is from its original; ValueError where that is too far."""
+    from weights_tools.verify import verify
+
+    found = verify(converted, model, against=against, source=source)
+    if found.first is not None:
+        raise ValueError(
+            f"{os.fspath(against)} as {model} differs from the original from "
+            f"{found.first.sublayer} on: {found.first.reason}"
+        )
+    return found.summary()
+
+
+def _save_with_keras(write: Any, builder: Any, out: Path) -> None:
+    """Writes a file of ours, and has Keras save the network that is built from that."""
     ending = next(ending for ending in OUTPUTS if out.name.endswith(ending))
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        whole = Path(folder) / f"model{ending}"
-        model = build()
+        ours, whole = Path(folder) / "ours.safetensors", Path(folder) / f"model{ending}"
+        write(ours)
+        model = builder(weights=ours)
         if ending == ".keras":
             model.save(whole)
         else:
             model.save_weights(whole)
+        tensors = read_checkpoint(whole).tensors
+        digests = {name: digest(tensor) for name, tensor in tensors.items()}
+        provenance = json.dumps({OURS: LAYOUT, **write.keywords["metadata"], "digests": digests})
+        if ending == ".keras":
+            with zipfile.ZipFile(whole, "a") as archive:
+                archive.writestr("keras_effnets.json", provenance)
+        else:
             with h5py.File(whole, "a") as file:
-                file.attrs["keras_effnets"] = json.dumps(provenance)
+                file.attrs["keras_effnets"] = provenance
         os.replace(whole, out)

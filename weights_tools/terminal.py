@@ -15,7 +15,8 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
     """Makes a function a command whose errors are a message on standard error and an exit code.
 
     A user's mistake (ValueError, FileNotFoundError) exits 2, any other failure 1, an interruption
-    130; there is never a traceback. Underscores in the function's name become dashes.
+    130; there is never a traceback. Underscores in the function's name become dashes, and one at
+    its end, which keeps it from being a name of Python's, is dropped.
     """
 
     @functools.wraps(function)
@@ -36,7 +37,7 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
             complain(f"{type(error).__name__}: {error}")
             raise typer.Exit(1) from error
 
-    app.command(function.__name__.replace("_", "-"))(guarded)
+    app.command(function.__name__.rstrip("_").replace("_", "-"))(guarded)
 
 
 def complain(message: str) -> None:

@@ -1,7 +1,7 @@
 """The head that turns pooled features into classes."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -10,9 +10,8 @@ from keras_effnets.layers.initializers import FanOutUniform
 from keras_effnets.layers.preprocessing import full_precision
 
 
-@register
-class Classifier(Chain):
-    """Dropout, a dense layer and its activation: (B, C) features to (B, classes).
+class _Head(Chain):
+    """What the classifiers share: their arguments, full precision, the shape of what comes out.
 
     Stays in full precision under mixed precision. Dropout is off in a frozen classifier.
 
@@ -27,7 +26,7 @@ class Classifier(Chain):
             `classes`.
     """
 
-    options = ("classes", "dropout_rate", "activation", "labels")
+    options: ClassVar[tuple[str, ...]] = ("classes", "dropout_rate", "activation", "labels")
 
     def __init__(
         self,
@@ -51,6 +50,18 @@ class Classifier(Chain):
         self.activation = activation
         self.labels = None if labels is None else tuple(labels)
 
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(B, ..., C) to (B, classes)."""
+        return (input_shape[0], self.classes)
+
+
+@register
+class Classifier(_Head):
+    """Dropout, a dense layer and its activation: (B, C) features to (B, classes).
+
+    Arguments as for every head: `classes`, `dropout_rate`, `activation`, `labels`.
+    """
+
     def assemble(self, channels: int) -> None:
         """Adds dropout and the dense layer."""
         self.add("dropout", keras.layers.Dropout, self.dropout_rate)
@@ -67,6 +78,30 @@ class Classifier(Chain):
         features = self.dropout(inputs, training=bool(training) and self.trainable)
         return self.dense(features)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """(B, C) to (B, classes)."""
-        return (*input_shape[:-1], self.classes)
+
+@register
+class ConvClassifier(_Head):
+    """Dropout, a 1×1 convolution with ReLU, global average: (B, H, W, C) to (B, classes).
+
+    Network In Network, Lin et al., 2013, arXiv 1312.4400, section 3.2: each class has a map of its
+    own. The activation follows the mean. Arguments as for `Classifier`.
+    """
+
+    def assemble(self, channels: int) -> None:
+        """Adds dropout and the convolution."""
+        self._activate = keras.activations.get(self.activation)
+        self.add("dropout", keras.layers.Dropout, self.dropout_rate)
+        self.add(
+            "conv",
+            keras.layers.Conv2D,
+            self.classes,
+            1,
+            activation="relu",
+            kernel_initializer=FanOutUniform(),
+            data_format="channels_last",
+        )
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Scores of the classes."""
+        features = self.dropout(inputs, training=bool(training) and self.trainable)
+        return self._activate(keras.ops.mean(self.conv(features), axis=(1, 2)))

@@ -8,7 +8,7 @@ from keras_effnets.layers.chain import Chain, Shape, register
 from keras_effnets.layers.grouped_conv import GroupedConv2D
 from keras_effnets.layers.initializers import FanOutUniform
 
-PADDINGS = ("symmetric", "same")
+PADDINGS = ("symmetric", "same", "bottom_right")
 
 
 def round_filters(filters: float, divisor: int = 8) -> int:
@@ -19,6 +19,21 @@ def round_filters(filters: float, divisor: int = 8) -> int:
     """
     rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * filters else rounded
+
+
+def bottom_right_margins(reach: int, strides: int) -> tuple[int, int] | None:
+    """What "same" pads at an even side, before and behind; None where there is no stride.
+
+    keras.applications pads so before a depthwise stride of MobileNetV1, whatever the side is.
+
+    Args:
+        reach: Pixels that the kernel spans beyond its first.
+        strides: Step of the kernel.
+    """
+    if strides == 1:
+        return None
+    overhang = max(reach + 1 - strides, 0)
+    return overhang // 2, overhang - overhang // 2
 
 
 def add_norm(layer: Any, **options: Any) -> None:
@@ -88,13 +103,15 @@ class _ConvUnit(Chain):
         return self.dilation_rate * (self.kernel_size - 1)
 
     @property
-    def _margin(self) -> int | None:
-        """Pixels of explicit padding on each side; None where the convolution pads by itself."""
+    def _margins(self) -> tuple[int, int] | None:
+        """Explicit padding before and behind; None where the convolution pads by itself."""
         if self.padding == "same":
             return None
+        if self.padding == "bottom_right":
+            return bottom_right_margins(self._reach, self.strides)
         margin = self._reach // 2 if self.padding == "symmetric" else int(self.padding)
         # Without a stride the convolution's own padding is the same, and cheaper.
-        return None if self.strides == 1 and 2 * margin == self._reach else margin
+        return None if self.strides == 1 and 2 * margin == self._reach else (margin, margin)
 
     @property
     def _convolution(self) -> dict[str, Any]:
@@ -102,7 +119,7 @@ class _ConvUnit(Chain):
         return {
             "kernel_size": self.kernel_size,
             "strides": self.strides,
-            "padding": "same" if self._margin is None else "valid",
+            "padding": "same" if self._margins is None else "valid",
             "dilation_rate": self.dilation_rate,
             "data_format": "channels_last",
         }
@@ -111,15 +128,14 @@ class _ConvUnit(Chain):
         """Makes the sublayers for the padded picture: the bare one may be below the kernel."""
         self._activate = keras.activations.get(self.activation)
         batch, *sides, channels = input_shape
-        margin = self._margin or 0
-        padded = (None if side is None else side + 2 * margin for side in sides)
+        margins = sum(self._margins or ())
+        padded = (None if side is None else side + margins for side in sides)
         super().build((batch, *padded, channels))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Pads, convolves and what follows, activates."""
-        if self._margin:
-            sides = (self._margin, self._margin)
-            inputs = keras.ops.pad(inputs, ((0, 0), sides, sides, (0, 0)))
+        if self._margins and any(self._margins):
+            inputs = keras.ops.pad(inputs, ((0, 0), self._margins, self._margins, (0, 0)))
         return self._activate(super().call(inputs))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -128,9 +144,9 @@ class _ConvUnit(Chain):
         return (batch, *(None if side is None else self._shrunk(side) for side in sides), channels)
 
     def _shrunk(self, side: int) -> int:
-        if self._margin is None:
+        if self._margins is None:
             return -(-side // self.strides)
-        return (side + 2 * self._margin - self._reach - 1) // self.strides + 1
+        return (side + sum(self._margins) - self._reach - 1) // self.strides + 1
 
 
 @register
@@ -150,7 +166,8 @@ class ConvAct(_ConvUnit):
         activation: A Keras activation's name, ReLU by default; None for a linear unit.
         padding: `"symmetric"` (default) pads as PyTorch does, `"same"` as TensorFlow does, an
             integer by so many pixels on each side. The first two differ where a stride meets an
-            even side.
+            even side. `"bottom_right"` is what `"same"` does there, at an odd side too: that is
+            then rounded down.
 
     Raises:
         ValueError: For an even kernel, an unknown padding, groups that do not divide the filters,

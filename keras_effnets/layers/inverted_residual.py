@@ -75,7 +75,6 @@ class InvertedResidual(Chain):
 
     def assemble(self, channels: int) -> None:
         """Adds the branch's layers for `channels` input channels."""
-        common = {"padding": self.padding, "epsilon": self.epsilon, "momentum": self.momentum}
         self.has_skip = self.strides == 1 and channels == self.filters
         if self.expansion != 1:
             self.add(
@@ -84,7 +83,7 @@ class InvertedResidual(Chain):
                 round(self.expansion * channels),
                 1,
                 activation=self.activation,
-                **common,
+                **self._unit,
             )
         self.add(
             "depthwise",
@@ -93,10 +92,19 @@ class InvertedResidual(Chain):
             strides=self.strides,
             dilation_rate=self.dilation_rate,
             activation=self.activation,
-            **common,
+            **self._unit,
         )
         self.add_attention(channels)
-        self.add("project", ConvNormAct, self.filters, 1, activation=None, **common)
+        self.add("project", ConvNormAct, self.filters, 1, activation=None, **self._unit)
+        self.add_drop()
+
+    @property
+    def _unit(self) -> dict[str, Any]:
+        """Arguments that all convolutions share."""
+        return {"padding": self.padding, "epsilon": self.epsilon, "momentum": self.momentum}
+
+    def add_drop(self) -> None:
+        """Adds stochastic depth at the branch's end, where there is a skip and a rate."""
         if self.has_skip and self.drop_path:
             self.add("branch_drop", StochasticDepth, self.drop_path)
 
@@ -113,6 +121,74 @@ class InvertedResidual(Chain):
         batch, *sides, _ = input_shape
         height, width = (None if side is None else -(-side // self.strides) for side in sides)
         return (batch, height, width, self.filters)
+
+
+@register
+class InvertedResidualSE(InvertedResidual):
+    """An inverted residual with the squeeze-and-excitation of MobileNetV3.
+
+    Searching for MobileNetV3, Howard et al., 2019, arXiv 1905.02244. It stands after the depthwise
+    convolution's activation, with ReLU inside and a hard sigmoid as its gate.
+
+    Args:
+        filters: Output channels.
+        squeeze_filters: Channels inside the squeeze.
+        activation: After expansion and depthwise convolution.
+        **kwargs: As for `InvertedResidual`.
+    """
+
+    options = (*InvertedResidual.options, "squeeze_filters")
+
+    def __init__(
+        self, filters: int, *, squeeze_filters: int, activation: str = "hard_swish", **kwargs: Any
+    ) -> None:
+        super().__init__(filters, activation=activation, **kwargs)
+        self.squeeze_filters = squeeze_filters
+
+    def add_attention(self, channels: int) -> None:
+        """Adds the squeeze-and-excitation."""
+        self.add(
+            "squeeze_excite",
+            SqueezeExcite,
+            self.squeeze_filters,
+            activation="relu",
+            gate_activation="hard_sigmoid",
+        )
+
+
+@register
+class FusedMBConv(InvertedResidual):
+    """Expand by a k×k convolution instead of 1×1 and depthwise k×k, project 1×1, and a skip.
+
+    EfficientNetV2: Smaller Models and Faster Training, Tan and Le, 2021, arXiv 2104.00298. Where
+    `expansion` is 1 there is no projection: the one k×k convolution, activated, gives the output.
+
+    Args:
+        filters: Output channels.
+        activation: After the k×k convolution.
+        **kwargs: As for `InvertedResidual`.
+    """
+
+    def __init__(self, filters: int, *, activation: str = "silu", **kwargs: Any) -> None:
+        super().__init__(filters, activation=activation, **kwargs)
+
+    def assemble(self, channels: int) -> None:
+        """Adds the branch's layers for `channels` input channels."""
+        self.has_skip = self.strides == 1 and channels == self.filters
+        projects = self.expansion != 1
+        self.add(
+            "fused",
+            ConvNormAct,
+            round(self.expansion * channels) if projects else self.filters,
+            self.kernel_size,
+            strides=self.strides,
+            dilation_rate=self.dilation_rate,
+            activation=self.activation,
+            **self._unit,
+        )
+        if projects:
+            self.add("project", ConvNormAct, self.filters, 1, activation=None, **self._unit)
+        self.add_drop()
 
 
 @register

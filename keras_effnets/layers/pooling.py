@@ -1,5 +1,6 @@
 """Pooling whose windows lie where PyTorch and Caffe put them."""
 
+import math
 from typing import Any, ClassVar
 
 import keras
@@ -9,11 +10,11 @@ from keras_effnets.layers.chain import Shape, register
 
 @register
 class MaxPool(keras.layers.Layer):
-    """Max pooling of inputs that are nowhere below zero, as after a ReLU.
+    """Max pooling, of inputs that are nowhere below zero unless `signed`.
 
     Maps (B, H, W, C) to (B, H', W', C), H' being (H + 2 · padding - pool_size) / strides + 1,
-    rounded down, or up with `ceil_mode`. The border is of zeros: for such inputs that is the
-    minus infinity that PyTorch pads with, and it stays a number in an integer model.
+    rounded down, or up with `ceil_mode`. The border is of zeros: for inputs from a ReLU that is
+    the minus infinity that PyTorch pads with, and it stays a number in an integer model.
 
     Args:
         pool_size: Side of the window.
@@ -21,12 +22,13 @@ class MaxPool(keras.layers.Layer):
         padding: Pixels on each side, at most half of `pool_size`.
         ceil_mode: Whether a window that reaches beyond the bottom and right edge counts, as in
             Caffe.
+        signed: Whether inputs may be below zero: then the border is of minus infinity.
 
     Raises:
         ValueError: For values outside those ranges.
     """
 
-    options: ClassVar[tuple[str, ...]] = ("pool_size", "strides", "padding", "ceil_mode")
+    options: ClassVar[tuple[str, ...]] = ("pool_size", "strides", "padding", "ceil_mode", "signed")
 
     def __init__(
         self,
@@ -35,6 +37,7 @@ class MaxPool(keras.layers.Layer):
         strides: int = 2,
         padding: int = 0,
         ceil_mode: bool = False,
+        signed: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -48,6 +51,7 @@ class MaxPool(keras.layers.Layer):
         self.strides = strides
         self.padding = padding
         self.ceil_mode = ceil_mode
+        self.signed = signed
 
     @property
     def _margins(self) -> tuple[int, int]:
@@ -60,7 +64,11 @@ class MaxPool(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """The largest value in each window."""
         if any(self._margins):
-            inputs = keras.ops.pad(inputs, ((0, 0), self._margins, self._margins, (0, 0)))
+            inputs = keras.ops.pad(
+                inputs,
+                ((0, 0), self._margins, self._margins, (0, 0)),
+                constant_values=-math.inf if self.signed else 0,
+            )
         return keras.ops.max_pool(
             inputs, self.pool_size, self.strides, padding="valid", data_format="channels_last"
         )

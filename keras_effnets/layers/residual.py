@@ -38,7 +38,7 @@ class PaddedShortcut(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Has no variables."""
-        if input_shape[-1] > self.filters:
+        if (input_shape[-1] or 0) > self.filters:
             raise ValueError(
                 f"{self.name}: filters={self.filters} are fewer than the input's "
                 f"{input_shape[-1]} channels, and it only adds some"

@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from keras_effnets.preset import Preset
 from keras_effnets.profile import TENSORFLOW, TORCH, Profile, check_profile
 
 OUTPUT_STRIDES = (8, 16, 32)
+CIFAR = Preset(crop=32, resize=32, mean=(125.3, 123.0, 113.9), std=(63.0, 62.1, 66.7))
+"""How networks for CIFAR want their pictures: whole, by the mean and std of CIFAR-10's training
+set, as the code of Wide ResNet and of ResNeXt has them."""
 
 
 def is_number(value: object) -> bool:
@@ -36,11 +39,18 @@ class ModelConfig:
     family: ClassVar[str]
     paper: ClassVar[Paper]
     min_side: ClassVar[int] = 32
+    head: ClassVar[tuple[str, ...]] = ("classifier",)
+    """Names of the layers with weights that `include_top=False` leaves out."""
+    settled: ClassVar[tuple[str, ...]] = ()
+    """Names of fields that change the numbers and no weight's shape: the weights were trained with
+    one value, and say which."""
 
     name: str
     """Under which the registry and the catalog know it."""
     side: int
     """Of the pictures in the paper, pixels."""
+    classes: int = 1000
+    """Of the paper's data: how many outputs the builder gives unless told otherwise."""
     dropout: float
     drop_path: float = 0.0
     output_stride: int = 32
@@ -63,6 +73,11 @@ class ModelConfig:
     def habits(self) -> Profile:
         """The profile that is in force."""
         return self.torch if self.profile == "torch" else self.tensorflow
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields that are `settled`, as they are in force."""
+        return {name: getattr(self, name) for name in self.settled}
 
     @property
     def input_preset(self) -> Preset:
@@ -100,12 +115,14 @@ class Block:
     kernel_size: int
     strides: int
     dilation_rate: int
-    expansion: int
+    expansion: float
     drop_path: float
 
 
-def walk(stages: Sequence[Stage], *, output_stride: int, drop_path: float) -> Iterator[Block]:
-    """Every block of a network with a stride-2 stem, once and in order.
+def walk(
+    stages: Sequence[Stage], *, output_stride: int, drop_path: float, stem_stride: int = 2
+) -> Iterator[Block]:
+    """Every block of a network, once and in order.
 
     Past `output_stride` a stride becomes dilation: the block that loses its stride keeps the
     dilation so far, those after it see twice as far (the rule of MobileNetV2's segmentation).
@@ -113,7 +130,7 @@ def walk(stages: Sequence[Stage], *, output_stride: int, drop_path: float) -> It
     `drop_path * (N - 1) / N` for the last of N.
     """
     total = sum(stage.repeats for stage in stages)
-    position, reached, dilation = 0, 2, 1
+    position, reached, dilation = 0, stem_stride, 1
     for number, stage in enumerate(stages, start=1):
         for index in range(stage.repeats):
             strides = stage.strides if index == 0 else 1

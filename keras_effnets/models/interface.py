@@ -2,14 +2,20 @@
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, TypeVar
 
 import keras
 
-from keras_effnets.layers import Classifier, Preprocessing
+from keras_effnets.layers import (
+    AdaptiveAveragePool,
+    Classifier,
+    ConvClassifier,
+    DenseAct,
+    Preprocessing,
+)
 from keras_effnets.models.config import ModelConfig
 from keras_effnets.preset import Preset
 from keras_effnets.weights import default_weights, load_weights
@@ -29,7 +35,8 @@ class CommonOptions(TypedDict, total=False):
         input_tensor: A Keras tensor to use as the pictures, instead of a new input.
         input_shape: (H, W, C) of the pictures; sides may be None.
         pooling: Without top: `"avg"` or `"max"` gives (B, C) features, None (B, H, W, C) ones.
-        classes: Number of outputs. Other than 1000, the classifier starts untrained.
+        classes: Number of outputs; by default 1000, or as many as the paper's data has. Other
+            than 1000, the classifier starts untrained.
         classifier_activation: `"softmax"`, or None for logits.
         name: Of the model.
         include_preprocessing: Whether the model takes pixels 0-255 and normalises them.
@@ -89,7 +96,10 @@ class Interface:
         return layer(pixels)
 
     def finish(self, pixels: Any, features: Any, *, name: str, dropout: float) -> keras.Model:
-        """Closes the network: (B, H, W, C) features to the model that was asked for."""
+        """Closes the network: (B, H, W, C) features to the model that was asked for.
+
+        With the top that is global average pooling, dropout and one dense layer.
+        """
         outputs = features
         if self.include_top or self.pooling == "avg":
             outputs = keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="pool")(
@@ -100,12 +110,50 @@ class Interface:
                 outputs
             )
         if self.include_top:
-            outputs = Classifier(
-                self.classes,
-                dropout_rate=dropout,
-                activation=self.classifier_activation,
-                name="classifier",
-            )(outputs)
+            outputs = self.classify(outputs, dropout=dropout)
+        return self.close(pixels, outputs, name=name)
+
+    def finish_hidden(
+        self,
+        pixels: Any,
+        features: Any,
+        *,
+        name: str,
+        side: int,
+        hidden: int,
+        dropout: Sequence[float],
+    ) -> keras.Model:
+        """Closes a network from before global pooling.
+
+        With the top that is the features averaged to `side` × `side`, then `fc6` and `fc7` of
+        `hidden` units each and the classifier, the three behind their rates of `dropout`.
+        """
+        if not self.include_top:
+            return self.finish(pixels, features, name=name, dropout=0.0)
+        x = AdaptiveAveragePool(side, name="pool")(features)
+        x = keras.layers.Flatten(data_format="channels_last", name="flatten")(x)
+        x = DenseAct(hidden, dropout_rate=dropout[0], name="fc6")(x)
+        x = DenseAct(hidden, dropout_rate=dropout[1], name="fc7")(x)
+        return self.close(pixels, self.classify(x, dropout=dropout[2]), name=name)
+
+    def finish_maps(self, pixels: Any, features: Any, *, name: str, dropout: float) -> keras.Model:
+        """Closes a network whose top makes a map of each class, and averages it."""
+        if not self.include_top:
+            return self.finish(pixels, features, name=name, dropout=0.0)
+        scores = self.classify(features, dropout=dropout, layer=ConvClassifier)
+        return self.close(pixels, scores, name=name)
+
+    def classify(self, features: Any, *, dropout: float, layer: type = Classifier) -> Any:
+        """Features to (B, classes) scores, by a `Classifier` or a `ConvClassifier`."""
+        return layer(
+            self.classes,
+            dropout_rate=dropout,
+            activation=self.classifier_activation,
+            name="classifier",
+        )(features)
+
+    def close(self, pixels: Any, outputs: Any, *, name: str) -> keras.Model:
+        """The model from `pixels`, or from what `input_tensor` comes from, to `outputs`."""
         inputs = pixels
         if self.input_tensor is not None and keras.utils.is_keras_tensor(self.input_tensor):
             (inputs,) = keras.utils.get_source_inputs(self.input_tensor)
@@ -143,7 +191,12 @@ def create(build: Callable[[C, Interface], keras.Model], config: C, common: Comm
             f"{config.name}: unexpected keyword {', '.join(unknown)}; every network takes "
             + ", ".join(known)
         )
-    options: dict[str, Any] = {"weights": default_weights(config.name), "profile": None, **common}
+    options: dict[str, Any] = {
+        "weights": default_weights(config.name),
+        "classes": config.classes,
+        "profile": None,
+        **common,
+    }
     weights, profile = options.pop("weights"), options.pop("profile")
     return load_weights(build, config, Interface(**options), weights=weights, profile=profile)
 
@@ -168,9 +221,10 @@ def builder(name: str, family: Callable[Concatenate[C, P], keras.Model], config:
         return family(config, *args, **kwargs)
 
     defaults = {
-        "weights": default_weights(config.name),
-        "profile": None,
         **{field.name: field.default for field in fields(Interface)},
+        "weights": default_weights(config.name),
+        "classes": config.classes,
+        "profile": None,
     }
     common = [
         inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=defaults[key])

@@ -16,12 +16,19 @@ from keras_effnets.layers import (
     ConvAct,
     ConvNormAct,
     DepthwiseConvNormAct,
+    DepthwiseSeparable,
+    FireModule,
+    FusedMBConv,
     InvertedResidual,
+    InvertedResidualSE,
     LocalResponseNormalization,
     MaxPool,
     MBConvSE,
+    MlpConv,
     NormAct,
     PaddedShortcut,
+    PreActBlock,
+    PreActBottleneck,
     Preprocessing,
     SqueezeExcite,
     StochasticDepth,
@@ -64,6 +71,20 @@ LAYERS = {
         },
     ),
     "strided_residual": (InvertedResidual, {"filters": 4, "strides": 2}),
+    "gated_residual": (
+        InvertedResidualSE,
+        {"filters": 4, "squeeze_filters": 2, "expansion": 4.5, "activation": "relu", **UNIT},
+    ),
+    "fused_mbconv": (
+        FusedMBConv,
+        {"filters": 4, "expansion": 3, "activation": "relu", "drop_path": 0.25, **UNIT},
+    ),
+    "unexpanded_fused_mbconv": (FusedMBConv, {"filters": 6, "expansion": 1, "dilation_rate": 2}),
+    "depthwise_separable": (
+        DepthwiseSeparable,
+        {"filters": 6, "strides": 2, "activation": "relu", **UNIT, "padding": "bottom_right"},
+    ),
+    "dilated_separable": (DepthwiseSeparable, {"filters": 6, "dilation_rate": 2}),
     "mbconv": (
         MBConvSE,
         {"filters": 4, "se_ratio": 0.5, "activation": "relu", "drop_path": 0.25, **UNIT},
@@ -84,7 +105,10 @@ LAYERS = {
         LocalResponseNormalization,
         {"size": 3, "bias": 1.0, "alpha": 0.1, "beta": 0.5},
     ),
-    "max_pool": (MaxPool, {"pool_size": 4, "strides": 3, "padding": 1, "ceil_mode": True}),
+    "max_pool": (
+        MaxPool,
+        {"pool_size": 4, "strides": 3, "padding": 1, "ceil_mode": True, "signed": True},
+    ),
     "basic_block": (
         BasicBlock,
         {
@@ -104,6 +128,34 @@ LAYERS = {
     "bottleneck": (
         Bottleneck,
         {"filters": 8, "width": 4, "groups": 2, "strides": 2, "stride_on": "1x1", **UNIT},
+    ),
+    "preact_block": (
+        PreActBlock,
+        {"filters": 12, "strides": 2, "dropout_rate": 0.25, "use_bias": True, **UNIT},
+    ),
+    "strided_preact_block": (PreActBlock, {"filters": 4, "strides": 2}),
+    "preact_bottleneck": (
+        PreActBottleneck,
+        {"filters": 8, "width": 3, "strides": 2, "stride_on": "1x1", "use_bias": True, **UNIT},
+    ),
+    "fire": (
+        FireModule,
+        {
+            "squeeze_filters": 2,
+            "expand1x1_filters": 3,
+            "expand3x3_filters": 5,
+            "bypass": "complex",
+        },
+    ),
+    "mlpconv": (
+        MlpConv,
+        {
+            "filters": [8, 6, 4],
+            "kernel_size": 5,
+            "strides": 2,
+            "padding": 1,
+            "dropout_rate": 0.25,
+        },
     ),
     "padded_shortcut": (PaddedShortcut, {"filters": 14, "strides": 2, "pool": True}),
     "preprocessing": (Preprocessing, {"preset": PRESET, "normalize": True}),
@@ -162,6 +214,23 @@ def test_sides_are_divided_by_the_stride_and_rounded_up(
     output = tuple(unit(np.ones(shape, "float32")).shape)
     assert output == (1, -(-side // strides), -(-(side + 1) // strides), 4)
     assert unit.compute_output_shape(shape) == output
+
+
+@pytest.mark.parametrize(("kernel_size", "side"), [(1, 7), (3, 7), (3, 8), (5, 7), (5, 8)])
+def test_bottom_right_pads_an_odd_side_as_same_pads_an_even_one(kernel_size, side):
+    x = np.random.default_rng(0).normal(size=(1, 8, 8, 2)).astype("float32")[:, :side, :side]
+    same = DepthwiseConvNormAct(kernel_size, strides=2, padding="same", activation=None)
+    expected = np.asarray(same(np.pad(x, ((0, 0), (0, 8 - side), (0, 8 - side), (0, 0)))))
+    unit = DepthwiseConvNormAct(kernel_size, strides=2, padding="bottom_right", activation=None)
+    unit.build(x.shape)
+    unit.set_weights(same.get_weights())
+    rounded = side // 2 if kernel_size > 1 else -(-side // 2)
+    expected = expected[:, :rounded, :rounded]
+    # The last row of an odd side sees one row of padding less.
+    inner = rounded if side == 8 else rounded - kernel_size // 4
+    found = np.asarray(unit(x))
+    assert found.shape == expected.shape == unit.compute_output_shape(x.shape)
+    np.testing.assert_allclose(found[:, :inner, :inner], expected[:, :inner, :inner], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -338,10 +407,15 @@ BAD = [
     (InvertedResidual, {"filters": -8}, "filters=-8"),
     (InvertedResidual, {"filters": 4, "drop_path": 1.0}, r"(drop_path|rate)=1\.0"),
     (InvertedResidual, {"filters": 4, "padding": "valid"}, "padding='valid'"),
+    (FusedMBConv, {"filters": 8, "expansion": 0.5}, "expansion=0.5"),
+    (InvertedResidualSE, {"filters": 8, "squeeze_filters": 0}, "squeeze_filters=0"),
+    (DepthwiseSeparable, {"filters": 8, "strides": 3}, "strides=3"),
     (MBConvSE, {"filters": 8, "se_ratio": 0}, "se_ratio=0"),
     (MBConvSE, {"filters": 8, "se_ratio": 1.5}, "se_ratio=1.5"),
     (SqueezeExcite, {"squeeze_filters": 0}, "squeeze_filters=0"),
     (StochasticDepth, {"rate": 1.0}, r"rate=1\.0"),
+    (PreActBlock, {"filters": 4, "dropout_rate": 1.0}, r"dropout_rate=1\.0"),
+    (PreActBottleneck, {"filters": 4, "width": 1, "stride_on": "5x5"}, "stride_on='5x5'"),
     (StochasticDepth, {"rate": -0.1}, r"rate=-0\.1"),
     (Classifier, {"classes": 0}, "classes=0"),
     (Classifier, {"classes": 3, "dropout_rate": 1.5}, r"dropout_rate=1\.5"),

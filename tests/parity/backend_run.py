@@ -10,15 +10,14 @@ from pathlib import Path
 import compare
 import keras
 import numpy as np
-
-import keras_effnets
+import shrunken
 
 
 def case_errors(weights: Path) -> dict[str, float]:
     with np.load(weights.with_suffix(".npz")) as stored:
         arrays = dict(stored)
     pictures, logits = arrays.pop("pictures"), arrays.pop("logits")
-    model = keras_effnets.create_model(
+    model = shrunken.build(
         weights.stem.rpartition("-")[0],
         weights=weights,
         input_shape=(*pictures.shape[1:3], 3),

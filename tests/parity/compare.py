@@ -19,17 +19,21 @@ def stage_names(model: keras.Model) -> dict[str, str]:
     return names
 
 
-def run(model: keras.Model, pictures: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Outputs, and features (B, H, W, C) of every part, of one eager pass at inference."""
-    names = stage_names(model)
-    tapped = keras.Model(
-        model.input,
-        [model.output, *(model.get_layer(name).output for name in names.values())],
-    )
-    outputs, *features = (
-        keras.ops.convert_to_numpy(value) for value in tapped(pictures, training=False)
-    )
-    return outputs, dict(zip(names, features, strict=True))
+def run(
+    model: keras.Model, pictures: np.ndarray, names: Mapping[str, str] | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Outputs, and features (B, H, W, C) of every part, of one eager pass at inference.
+
+    `names` are the layers by part; None takes `stage_names`.
+    """
+    names = stage_names(model) if names is None else names
+    features = {part: model.get_layer(name).output for part, name in names.items()}
+    tapped = keras.Model(model.input, {"outputs": model.output, **features})
+    found = {
+        part: keras.ops.convert_to_numpy(value)
+        for part, value in tapped(pictures, training=False).items()
+    }
+    return found.pop("outputs"), found
 
 
 def relative_error(candidate: np.ndarray, reference: np.ndarray) -> float:
@@ -45,9 +49,13 @@ def errors(
     logits: np.ndarray,
     features: Mapping[str, np.ndarray],
 ) -> dict[str, float]:
-    """The relative error of the logits and of each part's features."""
-    own_logits, own = run(model, pictures)
-    assert own.keys() == features.keys()
+    """The relative error of the logits and of each part's features.
+
+    Features that no part has the name of are those of a layer of that name.
+    """
+    stages = stage_names(model)
+    assert stages.keys() <= features.keys()
+    own_logits, own = run(model, pictures, {name: stages.get(name, name) for name in features})
     return {
         **{name: relative_error(own[name], features[name]) for name in features},
         "logits": relative_error(own_logits, logits),

@@ -101,14 +101,16 @@ def normalised(
 def residual_norms(module: nn.Module) -> list[str]:
     """Names of the batch norms that end a residual branch, only of blocks that have a skip.
 
-    Knows torchvision's MBConv and InvertedResidual, and the blocks of `efficientnet_pytorch`
-    and of the packages made from it.
+    Knows torchvision's MBConv, InvertedResidual, BasicBlock and Bottleneck, and the blocks of
+    `efficientnet_pytorch` and of the packages made from it.
     """
     names = []
     for name, block in module.named_modules():
         if getattr(block, "use_res_connect", False):
             inner = [n for n, m in block.named_modules() if isinstance(m, nn.BatchNorm2d)]
             names.append(f"{name}.{inner[-1]}")
+        elif hasattr(block, "downsample") and hasattr(block, "bn2"):
+            names.append(f"{name}.bn3" if hasattr(block, "bn3") else f"{name}.bn2")
         elif hasattr(block, "_block_args"):
             args = block._block_args
             # The package's own condition: its first blocks have stride [1], and no skip.
@@ -118,7 +120,12 @@ def residual_norms(module: nn.Module) -> list[str]:
 
 
 def enliven(
-    module: nn.Module, pictures: torch.Tensor, *, seed: int, residual_norms: Sequence[str]
+    module: nn.Module,
+    pictures: torch.Tensor,
+    *,
+    seed: int,
+    residual_norms: Sequence[str],
+    gain: float = 1.0,
 ) -> nn.Module:
     """Give `module` random weights whose answers depend on what it is shown, in place.
 
@@ -128,6 +135,8 @@ def enliven(
         seed: Same seed, same weights.
         residual_norms: Batch norms that end a residual branch: they get small gammas, else the
             sum over many blocks drowns the signal and amplifies rounding.
+        gain: Deviation of what a layer puts out over that of its input; networks without batch
+            norms need √2 for their ReLUs.
 
     Returns:
         `module`, in eval mode.
@@ -147,7 +156,7 @@ def enliven(
         for layer in module.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 fan_in = layer.weight[0].numel()
-                layer.weight.normal_(0, fan_in**-0.5, generator=generator)
+                layer.weight.normal_(0, gain * fan_in**-0.5, generator=generator)
                 if layer.bias is not None:
                     uniform(layer.bias, -0.1, 0.1)
         for name, norm in norms.items():
@@ -284,19 +293,38 @@ class Reference:
         return noise(self.module, normalised(self.pictures, self.mean, self.std))
 
 
-def _reference(
+def reference(
     name: str,
     module: nn.Module,
     taps: dict[str, str],
-    mean: Colour,
-    std: Colour,
     side: int,
-    seed: int,
-    count: int,
+    seed: int = 0,
+    *,
+    mean: Colour = IMAGENET_MEAN,
+    std: Colour = IMAGENET_STD,
+    count: int = 4,
+    small_norms: Sequence[str] | None = None,
+    gain: float = 1.0,
 ) -> Reference:
+    """Any network of torch, alive.
+
+    Args:
+        name: Of the network.
+        module: The network; gets new weights.
+        taps: See `run_reference`.
+        side: Of the pictures.
+        seed: Of weights and pictures.
+        mean: Of the pixels, 0–255.
+        std: Of the pixels, 0–255.
+        count: Number of pictures.
+        small_norms: Batch norms that end a residual branch; None for those of the blocks that
+            `residual_norms` knows.
+        gain: See `enliven`.
+    """
     pictures = unlike_pictures(max(count, STATISTICS_PICTURES), side, seed)
     shown = normalised(pictures, mean, std)
-    enliven(module, shown, seed=seed, residual_norms=residual_norms(module))
+    small = residual_norms(module) if small_norms is None else small_norms
+    enliven(module, shown, seed=seed, residual_norms=small, gain=gain)
     pictures = pictures[:count]
     logits, features = run_reference(module, pictures, taps, mean, std)
     return Reference(
@@ -309,7 +337,7 @@ def efficientnet_reference(name: str, side: int, seed: int = 0, *, count: int = 
     module = getattr(import_torchvision().models, name)()
     taps = {"stem": "features.0", "top": "features.8"}
     taps |= {f"stage{i}": f"features.{i}" for i in range(1, 8)}
-    return _reference(name, module, taps, IMAGENET_MEAN, IMAGENET_STD, side, seed, count)
+    return reference(name, module, taps, side, seed, count=count)
 
 
 def mobilenet_v2_reference(
@@ -321,7 +349,7 @@ def mobilenet_v2_reference(
     for stage, last in enumerate((1, 3, 6, 10, 13, 16, 17), start=1):
         taps[f"stage{stage}"] = f"features.{last}"
     name = f"mobilenet_v2_{alpha:g}"
-    return _reference(name, module, taps, IMAGENET_MEAN, IMAGENET_STD, side, seed, count)
+    return reference(name, module, taps, side, seed, count=count)
 
 
 def efficientnet_lite_reference(
@@ -340,4 +368,4 @@ def efficientnet_lite_reference(
     begins = [i for i, args in enumerate(blocks) if args.input_filters != args.output_filters]
     for stage, after in enumerate([*begins[1:], len(blocks)], start=1):
         taps[f"stage{stage}"] = f"_blocks.{after - 1}"
-    return _reference(name, module, taps, LITE_MEAN, LITE_STD, side, seed, count)
+    return reference(name, module, taps, side, seed, mean=LITE_MEAN, std=LITE_STD, count=count)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ torch = pytest.importorskip("torch", reason="parity needs torch: the test extra"
 
 import compare  # noqa: E402
 import living  # noqa: E402
+import plain  # noqa: E402
+import test_mobilenet_v3  # noqa: E402
 
 SIDES = (96, 97)
 REFERENCES = {
@@ -21,6 +24,12 @@ REFERENCES = {
         "efficientnet-lite0", side
     ),
     "mobilenet_v2": lambda side: living.mobilenet_v2_reference(1.0, side),
+    # Gates, by a hard sigmoid.
+    "mobilenet_v3_large": lambda side: test_mobilenet_v3.reference_of("large", side),
+    # Grouped convolution and response normalisation; pools that round up; adaptive pooling.
+    "alexnet_2012": partial(plain.reference, "alexnet_2012"),
+    "squeezenet1_0": partial(plain.reference, "squeezenet1_0"),
+    "vgg11": partial(plain.reference, "vgg11"),
 }
 
 

@@ -9,70 +9,30 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import weights_tools
-from weights_tools.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from weights_tools.checkpoint import CheckpointError, read_checkpoint
 
 torch = pytest.importorskip("torch", reason="torch writes the files that are read here")
+from torch_saved import (  # noqa: E402, it imports torch
+    DTYPES,
+    FORMATS,
+    assert_equals_torch,
+    assert_same,
+    numbers,
+    rezip,
+    save,
+    small,
+    state_dict,
+)
+
 safetensors_torch = pytest.importorskip(
     "safetensors.torch", reason="safetensors writes the files that are read here"
 )
-
-FORMATS = ("torch zip", "torch legacy")
-DTYPES = (
-    torch.float64,
-    torch.float32,
-    torch.float16,
-    torch.bfloat16,
-    torch.int64,
-    torch.int32,
-    torch.int16,
-    torch.int8,
-    torch.uint8,
-    torch.bool,
-)
-
-
-def save(obj: object, path: Path, fmt: str = "torch zip") -> Path:
-    torch.save(obj, path, _use_new_zipfile_serialization=fmt == "torch zip")
-    return path
-
-
-def numbers(shape: tuple[int, ...], dtype: "torch.dtype") -> "torch.Tensor":
-    generator = torch.Generator().manual_seed(7)
-    values = torch.randint(-100, 100, shape, generator=generator)
-    return values > 0 if dtype is torch.bool else values.to(dtype)
-
-
-def state_dict() -> "OrderedDict[str, torch.Tensor]":
-    return OrderedDict(
-        [(f"layer.{i}", numbers((3, i + 1), dtype)) for i, dtype in enumerate(DTYPES)]
-    )
-
-
-def assert_same(ours: np.ndarray, theirs: "torch.Tensor") -> None:
-    theirs = theirs.detach()
-    assert ours.shape == tuple(theirs.shape)
-    assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
-    assert not ours.flags.writeable
-    assert ours.tobytes() == theirs.contiguous().flatten().view(torch.uint8).numpy().tobytes()
-
-
-def assert_equals_torch(path: Path, fmt: str) -> Checkpoint:
-    expected = torch.load(path, weights_only=True)
-    checkpoint = read_checkpoint(path)
-    assert checkpoint.format == fmt
-    assert checkpoint.path == path
-    assert checkpoint.metadata == {}
-    assert list(checkpoint.tensors) == list(expected)
-    for name, tensor in expected.items():
-        assert_same(checkpoint.tensors[name], tensor)
-    return checkpoint
 
 
 def mapped(array: np.ndarray) -> bool:
@@ -94,21 +54,6 @@ def safetensors_file(path: Path, header: object, body: bytes = b"") -> Path:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + body)
     return path
-
-
-def rezip(path: Path, compression: int = zipfile.ZIP_STORED, **changes: bytes | None) -> Path:
-    """Writes the archive again, with entries of it changed, added or (None) left out."""
-    with zipfile.ZipFile(path) as archive:
-        contents: dict[str, bytes | None] = {
-            name.partition("/")[2]: archive.read(name) for name in archive.namelist()
-        }
-    contents |= {name.replace("__", "."): content for name, content in changes.items()}
-    result = path.with_name("rezipped.pth")
-    with zipfile.ZipFile(result, "w", compression) as archive:
-        for name, content in contents.items():
-            if content is not None:
-                archive.writestr(f"any folder/{name}", content)
-    return result
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -205,8 +150,6 @@ class TestTorch:
     @pytest.mark.parametrize(
         ("tensor", "name"),
         [
-            (torch.ones(1, dtype=torch.complex64), "torch.ComplexFloatStorage"),
-            (torch.ones(1, dtype=torch.uint16), "torch._utils._rebuild_tensor_v3"),
             (torch.ones(1).to_sparse(), "torch._utils._rebuild_sparse_tensor"),
             (torch.empty(2, device="meta"), "torch._utils._rebuild_meta_tensor_no_storage"),
         ],
@@ -242,10 +185,6 @@ class TestTorch:
 
 class Pickled(torch.nn.Module):
     """A module saved whole, whose class the file would have to import."""
-
-
-def small() -> "dict[str, torch.Tensor]":
-    return {"a": numbers((2, 3), torch.float32), "b": numbers((2,), torch.bfloat16)}
 
 
 def assert_all_truncations_fail(content: bytes, tmp_path: Path) -> None:
@@ -291,9 +230,9 @@ class TestZip:
         path = rezip(save(small(), tmp_path / "a.pth"), byteorder=None)
         assert_same(read_checkpoint(path).tensors["a"], small()["a"])
 
-    def test_big_endian(self, tmp_path: Path) -> None:
-        path = rezip(save(small(), tmp_path / "a.pth"), byteorder=b"big")
-        assert "byte order is 'big'" in error_of(path)
+    def test_unknown_byte_order(self, tmp_path: Path) -> None:
+        path = rezip(save(small(), tmp_path / "a.pth"), byteorder=b"mixed")
+        assert "byte order is b'mixed', neither 'little' nor 'big'" in error_of(path)
 
     def test_missing_storage(self, tmp_path: Path) -> None:
         path = rezip(save(small(), tmp_path / "a.pth"), **{"data/1": None})
@@ -356,7 +295,8 @@ class TestSafetensors:
             ({"data_offsets": [-8, 0]}, "does not describe"),
             ({"data_offsets": [0, 8, 16]}, "does not describe"),
             ({"data_offsets": [4, 12]}, "truncated"),
-            ({"data_offsets": [0, 1 << 70]}, "truncated"),
+            ({"data_offsets": [0, 1 << 62]}, "truncated"),
+            ({"data_offsets": [0, 1 << 70]}, "does not describe"),
         ],
     )
     def test_wrong_entry(self, tmp_path: Path, entry: dict[str, object], reason: str) -> None:
@@ -402,9 +342,9 @@ class TestSafetensors:
             file.write((1 << 40).to_bytes(8, "little") + b"{")
         assert "truncated" in error_of(path)
         with path.open("r+b") as file:
-            file.write((100_000_001).to_bytes(8, "little"))
-            file.truncate(100_000_100)
-        assert "over 100 MB" in error_of(path)
+            file.write((4 << 20).to_bytes(8, "little"))
+            file.truncate(5 << 20)
+        assert "over 4 MiB" in error_of(path)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +354,6 @@ class TestSafetensors:
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG picture"),
         (b"<!DOCTYPE html><html></html>", "an HTML or XML page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file"),
         (b"\x80\x02}q\x00.", "a pickle that torch.save did not write"),
         (bytes(257) + b"ustar\x0000" + bytes(248), "tar archive"),
         (b"abc", "is not a checkpoint"),
@@ -454,6 +393,27 @@ def test_imports_neither_torch_nor_keras() -> None:
     loaded = {name.partition(".")[0] for name in result.stdout.split()}
     assert "weights_tools" in loaded
     assert not loaded & {"torch", "keras", "keras_effnets", "tensorflow", "jax", "ml_dtypes"}
+
+
+def test_inspect_imports_neither_torch_nor_keras(tmp_path: Path) -> None:
+    path = save(small(), tmp_path / "a.pth")
+    code = (
+        "import sys; from weights_tools.cli import main\n"
+        f"sys.argv = ['weights-tools', 'inspect', {str(path)!r}]\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(weights_tools.__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "torch zip" in result.stdout
+    loaded = {name.partition(".")[0] for name in result.stderr.split()}
+    assert "weights_tools" in loaded
+    assert not loaded & {"torch", "keras", "keras_effnets", "tensorflow", "jax", "h5py"}
 
 
 def test_bfloat16_without_ml_dtypes(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import json
 from functools import partial
 
+import commands
 import h5py
 import keras
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -14,7 +16,8 @@ from keras_effnets import cache
 from keras_effnets.deferred import outline, variables_by_path
 from keras_effnets.registry import get_builder
 from keras_effnets.weights_file import WeightsFile
-from weights_tools.checkpoint import CheckpointError
+from weights_tools import cli
+from weights_tools.checkpoint import CheckpointError, read_checkpoint
 from weights_tools.convert import Conversion, convert
 from weights_tools.rules import sources_of
 from weights_tools.rules.rule import AXES
@@ -60,12 +63,20 @@ def write(tmp_path):
         ("efficientnet_b0", "efficientnet_pytorch"),
         ("efficientnet_lite0", "efficientnet_pytorch"),
         ("mobilenet_v2", "torchvision"),
+        ("efficientnet_b0", "timm"),
+        ("efficientnet_b0", "timm_tf"),
+        ("efficientnet_b0", "keras"),
+        ("efficientnet_b0", "qubvel"),
+        ("efficientnet_lite0", "timm"),
+        ("efficientnet_lite0", "timm_tf"),
+        ("mobilenet_v2", "timm"),
+        ("mobilenet_v2", "keras"),
     ],
 )
 def test_every_source_gives_every_variable_its_tensor(model, source, write):
     path = write(source_tensors(model, source))
     builder = get_builder(model)
-    conversion = Conversion(path, builder.config)
+    conversion = Conversion(path, builder.config, source=source)
     assert conversion.source == source
     assert conversion.profile == sources_of(builder.config)[source].profile
     shapes = outline(partial(builder, weights=None))
@@ -141,7 +152,12 @@ def test_the_header_tells_where_the_numbers_came_from(tensors, write, tmp_path):
     assert header["source_file"] == path.name
     assert header["source_sha256"] == cache.sha256(path)
     assert json.loads(header["preset"])["crop"] == 224
+    convert(path, MODEL, tmp_path / "out.keras")
+    told = read_checkpoint(tmp_path / "out.keras").metadata
+    assert told["source_sha256"] == cache.sha256(path)
+    assert told["preset"] == header["preset"]
     convert(path, MODEL, tmp_path / "out.weights.h5")
+    assert read_checkpoint(tmp_path / "out.weights.h5").metadata.items() <= told.items()
     with h5py.File(tmp_path / "out.weights.h5") as file:
         assert json.loads(file.attrs["keras_effnets"])["source_sha256"] == cache.sha256(path)
 
@@ -216,3 +232,263 @@ def test_keras_saves_and_loads_a_converted_model(tensors, write, tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras")
     picture = np.random.default_rng(0).uniform(0, 255, (1, 224, 224, 3)).astype(np.float32)
     np.testing.assert_array_equal(model(picture), again(picture))
+
+
+def test_two_sources_with_the_same_names_are_told_apart_or_refused(write, tmp_path):
+    tensors = source_tensors("efficientnet_lite0", "timm")
+    config = get_builder("efficientnet_lite0").config
+    path = write(tensors, "model.safetensors")
+    with pytest.raises(
+        CheckpointError, match=r"timm or timm_tf.*--source timm or --source timm_tf"
+    ):
+        Conversion(path, config)
+    for profile, source in (("torch", "timm"), ("tensorflow", "timm_tf")):
+        assert Conversion(path, config, profile=profile).source == source
+        model = keras_effnets.EfficientNetLite0(weights=path, profile=profile)
+        assert model.get_layer("stem").padding == {"timm": "symmetric", "timm_tf": "same"}[source]
+    named = Conversion(write(tensors, "tf_efficientnet_lite0.safetensors"), config)
+    assert named.source == "timm_tf"
+    assert "by its file name" in named.evidence
+    assert named.preset.mean == named.preset.std == (127.5, 127.5, 127.5)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize(
+    ("architecture", "source"),
+    [("efficientnet_lite0", "timm"), ("tf_efficientnet_lite0", "timm_tf")],
+)
+def test_timms_config_beside_a_checkpoint_is_heard(architecture, source, nested, write, tmp_path):
+    path = write(source_tensors("efficientnet_lite0", "timm"), "model.safetensors")
+    told = {
+        "mean": [0.1, 0.2, 0.3],
+        "std": [0.4, 0.5, 0.6],
+        "input_size": [3, 260, 260],
+        "crop_pct": 0.9,
+        "interpolation": "bilinear",
+    }
+    written = {"architecture": architecture, **({"pretrained_cfg": told} if nested else told)}
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    report = convert(path, "efficientnet_lite0", tmp_path / "out.safetensors")
+    assert report.source == source
+    assert f"config.json beside it: {architecture}" in report.evidence
+    assert report.preset_origin == "config.json beside the file"
+    preset = keras_effnets.EfficientNetLite0(weights=report.out).get_layer("preprocessing").preset
+    assert preset == report.preset
+    assert (preset.crop, preset.resize, preset.interpolation) == (260, 288, "bilinear")
+    assert preset.mean == pytest.approx((25.5, 51, 76.5))
+    assert preset.std == pytest.approx((102, 127.5, 153))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"architecture": "tf_efficientnet_lite1"}', "[", "[]", '{"architecture": 3}']
+)
+def test_another_config_beside_a_checkpoint_is_not(text, write, tmp_path):
+    path = write(source_tensors("efficientnet_lite0", "timm"), "model.safetensors")
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match="timm or timm_tf"):
+        Conversion(path, get_builder("efficientnet_lite0").config)
+    assert Conversion(path, get_builder("efficientnet_lite0").config, source="timm").preset
+
+
+def test_a_config_beside_a_checkpoint_that_is_no_preset_is_refused(write, tmp_path):
+    path = write(source_tensors(MODEL, "timm"))
+    (tmp_path / "config.json").write_text('{"architecture": "mobilenetv2_100", "crop_pct": 0}')
+    with pytest.raises(ValueError, match=r"config\.json: .*zero"):
+        convert(path, MODEL, tmp_path / "out.safetensors")
+
+
+def test_a_source_can_be_named_and_a_wrong_name_lists_those_there_are(tensors, write, tmp_path):
+    path, out = write(tensors), tmp_path / "out.safetensors"
+    with pytest.raises(ValueError, match=r"source='tim'.*MobileNetV2: torchvision, timm, keras"):
+        convert(path, MODEL, out, source="tim")
+    with pytest.raises(CheckpointError, match=r"of mobilenet_v2 from timm.*torchvision 262 of 262"):
+        convert(path, MODEL, out, source="timm")
+    assert not out.exists()
+    assert convert(path, MODEL, out, source="torchvision").source == "torchvision"
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".keras"])
+def test_timms_epsilon_travels_where_torchvisions_is_another(ending, write, tmp_path):
+    path = write(source_tensors("efficientnet_b5", "timm"))
+    assert keras_effnets.EfficientNetB5(weights=None).get_layer("stem").epsilon == 1e-3
+    convert(path, "efficientnet_b5", tmp_path / f"out{ending}", source="timm")
+    model = keras_effnets.EfficientNetB5(weights=tmp_path / f"out{ending}")
+    assert model.get_layer("stem").epsilon == model.get_layer("stage7_block2").epsilon == 1e-5
+
+
+def half_of(tensors, kind):
+    """Every second weight in another type."""
+    return {
+        name: t.astype(kind) if t.ndim and number % 2 else t
+        for number, (name, t) in enumerate(tensors.items())
+    }
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64"])
+def test_other_floats_are_cast_and_counted(kind, tensors, write, tmp_path):
+    mixed = half_of(tensors, np.dtype(getattr(ml_dtypes, kind, kind)))
+    expected = sum(t.dtype.name == kind for t in mixed.values())
+    report = convert(write(mixed), MODEL, tmp_path / "out.safetensors")
+    assert report.cast == {kind: expected}
+    assert expected > 100
+    kernel = WeightsFile(report.out).values()["classifier/dense/kernel"]()
+    assert kernel.dtype == np.float32
+    source = mixed["classifier.1.weight"].astype(np.float32).T
+    np.testing.assert_array_equal(kernel, source)
+
+
+def test_integers_are_no_weights(tensors, write, tmp_path):
+    wrong = {**tensors, "features.0.0.weight": np.ones((32, 3, 3, 3), np.int32)}
+    with pytest.raises(CheckpointError, match=r"not of floats: features\.0\.0\.weight .* int32"):
+        convert(write(wrong), MODEL, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_numbers_that_are_none_are_refused_by_name_unless_allowed(value, tensors, write, tmp_path):
+    wrong = dict(tensors)
+    names = [name for name in wrong if name.endswith("running_var")][:5]
+    for name in names:
+        wrong[name] = wrong[name].astype(np.float64)
+        wrong[name][3] = value
+    path, out = write(wrong), tmp_path / "out.safetensors"
+    expected = f"NaN or infinity in {', '.join(names[:3])} and 2 more: --allow-nonfinite"
+    for attempt in (
+        lambda: convert(path, MODEL, out),
+        lambda: keras_effnets.MobileNetV2(weights=path),
+    ):
+        with pytest.raises(CheckpointError) as caught:
+            attempt()
+        assert expected in str(caught.value)
+    assert not out.exists()
+    convert(path, MODEL, out, allow_nonfinite=True)
+    model = keras_effnets.MobileNetV2(weights=out)
+    found = variables_by_path(model)["stem/norm/moving_variance"].numpy()
+    np.testing.assert_array_equal(found[3], np.float32(value) if value != 1e300 else np.inf)
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".keras", ".weights.h5"])
+def test_without_a_classifier_the_rest_is_converted(ending, write, tmp_path):
+    tensors = source_tensors(MODEL, "timm")
+    del tensors["classifier.weight"], tensors["classifier.bias"]
+    path, out = write(tensors), tmp_path / f"out{ending}"
+    report = convert(path, MODEL, out)
+    assert (report.classes, report.head, report.tensors) == (0, "none in the file", 260)
+    for weights in (path, out):
+        body = keras_effnets.MobileNetV2(weights=weights, include_top=False)
+        kernel = variables_by_path(body)["top/conv/kernel"].numpy()
+        np.testing.assert_array_equal(kernel, tensors["conv_head.weight"].transpose(2, 3, 1, 0))
+        assert keras_effnets.MobileNetV2(weights=weights, classes=7).output_shape == (None, 7)
+        with pytest.raises(ValueError, match="holds no classifier: take include_top=False"):
+            keras_effnets.MobileNetV2(weights=weights)
+
+
+def test_a_classifier_can_be_left_out(tensors, write, tmp_path):
+    report = convert(write(tensors), MODEL, tmp_path / "out.safetensors", include_top=False)
+    assert (report.classes, report.head) == (0, "left out, as asked")
+    assert {"classifier.1.weight", "classifier.1.bias"} <= set(report.left_out)
+    assert "classifier/dense/kernel" not in WeightsFile(report.out).shapes()
+
+
+@pytest.fixture
+def keras_body():
+    return keras.applications.MobileNetV2(
+        weights=None, include_top=False, pooling="avg", input_shape=(32, 32, 3)
+    )
+
+
+def test_several_dense_layers_are_no_classifier(keras_body, tmp_path):
+    top = [keras.layers.Dense(8, name="hidden"), keras.layers.Dense(3, name="answer")]
+    path = tmp_path / "theirs.keras"
+    keras.Sequential([keras_body, *top]).save(path)
+    with pytest.raises(CheckpointError) as caught:
+        convert(path, MODEL, tmp_path / "out.safetensors")
+    for part in ("answer/kernel (8, 3)", "hidden/kernel (1280, 8)", "--no-top"):
+        assert part in str(caught.value)
+    assert not (tmp_path / "out.safetensors").exists()
+    with pytest.raises(CheckpointError, match="answer/kernel"):
+        keras_effnets.MobileNetV2(weights=path, classes=3)
+    report = convert(path, MODEL, tmp_path / "out.safetensors", include_top=False)
+    assert set(report.left_out) == {f"{n}/{v}" for n in ("hidden", "answer") for v in VARIABLES}
+    assert report.place == f"{keras_body.name}/"
+    assert keras_effnets.MobileNetV2(weights=path, include_top=False).output_shape[-1] == 1280
+
+
+VARIABLES = ("kernel", "bias")
+
+
+def test_what_surrounds_a_network_is_not_lost_silently(keras_body, tmp_path):
+    layers = keras.layers
+    around = {
+        "in front": ([layers.Normalization(name="n"), keras_body], "n/mean", False),
+        "behind": ([keras_body, layers.BatchNormalization(name="n")], "n/gamma", True),
+        "of convolutions": ([layers.Conv2D(3, 1, name="n"), keras_body], "n/kernel", False),
+    }
+    for name, (parts, tensor, can_go) in around.items():
+        path = tmp_path / f"{name}.keras"
+        model = keras.Sequential([keras.Input((32, 32, 3)), *parts, layers.Dense(3, name="head")])
+        model.save(path)
+        with pytest.raises(CheckpointError, match=f"unexpected: {tensor}"):
+            convert(path, MODEL, tmp_path / "out.safetensors")
+        if can_go:
+            convert(path, MODEL, tmp_path / "out.safetensors", include_top=False)
+        else:
+            with pytest.raises(CheckpointError, match=f"unexpected: {tensor}"):
+                convert(path, MODEL, tmp_path / "out.safetensors", include_top=False)
+
+
+def test_a_classifier_behind_maxima_is_refused(tmp_path):
+    body = keras.applications.MobileNetV2(
+        weights=None, include_top=False, pooling="max", input_shape=(32, 32, 3)
+    )
+    path = tmp_path / "theirs.weights.h5"
+    keras.Sequential([body, keras.layers.Dense(3)]).save_weights(path)
+    with pytest.raises(CheckpointError, match="pools by the maximum"):
+        convert(path, MODEL, tmp_path / "out.safetensors")
+    assert keras_effnets.MobileNetV2(weights=path, include_top=False).output_shape[-1] == 1280
+
+
+def test_two_networks_in_one_file_are_refused(keras_body, tmp_path):
+    other = keras.models.clone_model(keras_body)
+    other.name = "other"
+    inputs = keras.Input((32, 32, 3))
+    keras.Model(inputs, [keras_body(inputs), other(inputs)]).save_weights(
+        tmp_path / "two.weights.h5"
+    )
+    with pytest.raises(CheckpointError, match=r"two networks alike, under '.*/' and '.*/'"):
+        convert(tmp_path / "two.weights.h5", MODEL, tmp_path / "out.safetensors")
+
+
+def test_keras_files_of_our_own_networks_are_not_foreign(tmp_path):
+    model = keras_effnets.MobileNetV2(weights=None, alpha=0.35, classes=3)
+    for ending, save in ((".keras", model.save), (".weights.h5", model.save_weights)):
+        path = tmp_path / f"own{ending}"
+        save(path)
+        again = keras_effnets.MobileNetV2(weights=path, alpha=0.35, classes=3)
+        for expected, found in zip(model.weights, again.weights, strict=True):
+            np.testing.assert_array_equal(expected.numpy(), found.numpy())
+
+
+def test_the_command_tells_what_was_found_and_takes_the_choices(write, tmp_path):
+    tensors = half_of(source_tensors("efficientnet_lite0", "timm"), np.float16)
+    path, out = write(tensors), tmp_path / "out.safetensors"
+    arguments = ("convert", path, "-m", "efficientnet_lite0", "-o", out)
+    code, _, err = commands.run(cli.app, *arguments)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "--source timm_tf" in err
+    code, text, _ = commands.run(cli.app, *arguments, "--source", "timm_tf", "--no-top")
+    assert code == 0
+    text = " ".join(text.split())
+    for part in (
+        "source timm_tf (names found: efficientnet_pytorch 0 of 247, timm 247 of 247",
+        "found in the file itself",
+        "pictures 224 pixels, mean 127.5/127.5/127.5, std 127.5/127.5/127.5, by timm's default",
+        "classifier left out, as asked",
+        "cast from float16",
+        "include_top=False)",
+    ):
+        assert part in text
+    tensors["bn1.bias"][0] = np.nan
+    write(tensors)
+    code, _, err = commands.run(cli.app, *arguments, "--source", "timm")
+    assert (code, "bn1.bias" in err) == (2, True)
+    assert commands.run(cli.app, *arguments, "--source", "timm", "--allow-nonfinite")[0] == 0

@@ -1,21 +1,16 @@
 """`weights-tools inspect`: what a checkpoint holds. Imports no Keras."""
 
 import contextlib
-import hashlib
 import json
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
-from weights_tools.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from weights_tools.checkpoint import read_checkpoint
+from weights_tools.digests import OURS, check_digests
 from weights_tools.terminal import megabytes, show_columns, show_json, show_pairs
-
-OURS = "keras_effnets"
-"""The key in a safetensors header by which a file of this project is known."""
 
 
 def inspect(
@@ -30,9 +25,9 @@ def inspect(
     parameters = sum(t.size for t in tensors.values() if t.dtype.kind not in "iub")
     size = sum(tensor.nbytes for tensor in tensors.values())
     metadata = {key: _decoded(value) for key, value in checkpoint.metadata.items()}
-    digests = metadata.pop("digests", {})
+    metadata.pop("digests", None)
     if OURS in metadata:
-        _check_digests(checkpoint, digests)
+        check_digests(checkpoint)
     if as_json:
         show_json(
             {
@@ -72,20 +67,6 @@ def inspect(
         for name, tensor in tensors.items()
     ]
     show_columns([("Name", "Shape", "Type"), *rows])
-
-
-# `keras_effnets.weights_file` does this too when it reads a tensor; importing it brings Keras.
-def _check_digests(checkpoint: Checkpoint, recorded: Any) -> None:
-    """Raises CheckpointError at the first tensor that is not what was written."""
-    expected = recorded if isinstance(recorded, dict) else {}
-    for name, tensor in checkpoint.tensors.items():
-        values: NDArray[np.uint8] = np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)
-        found = hashlib.blake2b(values.data, digest_size=16).hexdigest()
-        if found != expected.get(name):
-            raise CheckpointError(
-                f"{checkpoint.path}: {name} was changed or damaged since the file was written: "
-                f"its digest is {found}, and {expected.get(name, 'none')} is recorded"
-            )
 
 
 def _decoded(value: str) -> Any:

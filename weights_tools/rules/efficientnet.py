@@ -1,9 +1,11 @@
-"""EfficientNet in torchvision's and in efficientnet_pytorch's names."""
+"""EfficientNet in the names of torchvision, efficientnet_pytorch, timm, Keras and efficientnet."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from keras_effnets.models.config import Block
 from keras_effnets.models.efficientnet import EfficientNetConfig, plan
+from weights_tools.rules import keras, timm
 from weights_tools.rules.rule import Rule, Source, biased, unit
 
 
@@ -48,7 +50,49 @@ def _efficientnet_pytorch(config: EfficientNetConfig) -> Iterator[Rule]:
     return efficientnet_pytorch(plan(config), squeeze_excite=True)
 
 
+def _timm(config: EfficientNetConfig) -> Iterator[Rule]:
+    return timm.rules(plan(config), squeeze_excite=True)
+
+
+def _keras(config: EfficientNetConfig, head: str) -> Iterator[Rule]:
+    """`block{stage}{letter}_{part}`: the names of keras.applications and of their origin.
+
+    Those are of the package `efficientnet` (github.com/qubvel/efficientnet), whose classifier is
+    called otherwise, and whose networks want their pictures normalised.
+    """
+    yield from keras.unit("stem_conv", "stem_bn", "stem")
+    for block in plan(config):
+        source = f"block{block.stage}{chr(ord('a') + block.index)}"
+        if block.expansion != 1:
+            yield from keras.unit(
+                f"{source}_expand_conv", f"{source}_expand_bn", f"{block.name}/expand"
+            )
+        yield from keras.unit(f"{source}_dwconv", f"{source}_bn", f"{block.name}/depthwise")
+        for part in ("reduce", "expand"):
+            gate = f"{block.name}/squeeze_excite/{part}"
+            yield from keras.biased(f"{source}_se_{part}", gate, "kernel")
+        yield from keras.unit(
+            f"{source}_project_conv", f"{source}_project_bn", f"{block.name}/project"
+        )
+    yield from keras.unit("top_conv", "top_bn", "top")
+    yield from keras.biased(head, "classifier/dense", "matrix")
+
+
 SOURCES = {
     "torchvision": Source("torch", torchvision),
     "efficientnet_pytorch": Source("tensorflow", _efficientnet_pytorch),
+    **timm.sources(_timm),
+    "keras": Source(
+        "tensorflow",
+        partial(_keras, head="predictions"),
+        keras.NORMALIZATION,
+        sign=lambda file: "it has a Normalization" if keras.normalization_of(file) else None,
+        preset=keras.preset,
+    ),
+    "qubvel": Source(
+        "tensorflow",
+        partial(_keras, head="probs"),
+        (),
+        sign=lambda file: None if keras.normalization_of(file) else "it has no Normalization",
+    ),
 }

@@ -1,8 +1,9 @@
-"""EfficientNet-Lite in efficientnet_pytorch's names."""
+"""EfficientNet-Lite in the names of efficientnet_pytorch and timm."""
 
 from collections.abc import Iterator
 
 from keras_effnets.models.efficientnet_lite import EfficientNetLiteConfig, plan
+from weights_tools.rules import timm
 from weights_tools.rules.efficientnet import efficientnet_pytorch
 from weights_tools.rules.rule import Rule, Source
 
@@ -11,4 +12,11 @@ def _efficientnet_pytorch(config: EfficientNetLiteConfig) -> Iterator[Rule]:
     return efficientnet_pytorch(plan(config), squeeze_excite=False)
 
 
-SOURCES = {"efficientnet_pytorch": Source("tensorflow", _efficientnet_pytorch)}
+def _timm(config: EfficientNetLiteConfig) -> Iterator[Rule]:
+    return timm.rules(plan(config))
+
+
+SOURCES = {
+    "efficientnet_pytorch": Source("tensorflow", _efficientnet_pytorch),
+    **timm.sources(_timm, tf_colours=timm.INCEPTION),
+}

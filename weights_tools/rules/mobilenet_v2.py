@@ -1,8 +1,9 @@
-"""MobileNetV2 in torchvision's names."""
+"""MobileNetV2 in the names of torchvision, timm and Keras."""
 
 from collections.abc import Iterator
 
 from keras_effnets.models.mobilenet_v2 import MobileNetV2Config, plan
+from weights_tools.rules import keras, timm
 from weights_tools.rules.rule import Rule, Source, biased, unit
 
 
@@ -25,4 +26,28 @@ def torchvision(config: MobileNetV2Config) -> Iterator[Rule]:
     yield from biased("classifier.1", "classifier/dense", "dense")
 
 
-SOURCES = {"torchvision": Source("torch", torchvision)}
+def _timm(config: MobileNetV2Config) -> Iterator[Rule]:
+    return timm.rules(plan(config))
+
+
+def _keras(config: MobileNetV2Config) -> Iterator[Rule]:
+    """`block_{n}_{part}`, but for the first block and the stem."""
+    yield from keras.unit("Conv1", "bn_Conv1", "stem")
+    for number, block in enumerate(plan(config)):
+        source = f"block_{number}" if number else "expanded_conv"
+        for part in ("expand", "depthwise", "project"):
+            if part != "expand" or block.expansion != 1:
+                yield from keras.unit(
+                    f"{source}_{part}", f"{source}_{part}_BN", f"{block.name}/{part}"
+                )
+    yield from keras.unit("Conv_1", "Conv_1_bn", "top")
+    yield from keras.biased("predictions", "classifier/dense", "matrix")
+
+
+SOURCES = {
+    "torchvision": Source("torch", torchvision),
+    **timm.sources(
+        _timm, lambda config: f"mobilenetv2_{round(100 * config.alpha):03d}", tf_colours=None
+    ),
+    "keras": Source("tensorflow", _keras, ()),
+}

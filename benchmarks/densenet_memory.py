@@ -1,0 +1,84 @@
+"""Peak memory and time of a training step of DenseNet201, with and without `memory_efficient`.
+
+Each way has a process of its own, because a process's peak never falls; their steps alternate.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+from measure import machine, report
+
+WAYS = {"memory_efficient": True, "plain": False}
+
+
+def train(name: str, side: int, batch: int, memory_efficient: bool) -> None:
+    """One step for each line on standard input, and for each a line of JSON: seconds, peak MB."""
+    import keras
+    import numpy as np
+
+    import keras_effnets
+
+    model = keras_effnets.create_model(
+        name, weights=None, memory_efficient=memory_efficient, input_shape=(side, side, 3)
+    )
+    optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
+    generator = np.random.default_rng(0)
+    x = generator.uniform(0, 255, (batch, side, side, 3)).astype("float32")
+    y = generator.integers(0, 1000, batch)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        model.train_on_batch(x, y)
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "peak": peak}), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="densenet201")
+    parser.add_argument("--side", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--way", choices=WAYS, help="only this one, steps on demand")
+    options = parser.parse_args()
+    if options.way:
+        train(options.model, options.side, options.batch, WAYS[options.way])
+        return
+    command = [sys.executable, __file__, *sys.argv[1:], "--way"]
+    processes = {
+        way: subprocess.Popen(
+            [*command, way], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for way in WAYS
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    peaks = dict.fromkeys(WAYS, 0.0)
+    for run in range(options.runs + 1):
+        for way, process in processes.items():
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write("step\n")
+            process.stdin.flush()
+            step = json.loads(process.stdout.readline())
+            peaks[way] = step["peak"]
+            if run:  # the first one traces
+                seconds[way].append(step["seconds"])
+    for process in processes.values():
+        process.communicate()
+    print(machine())
+    title = f"{options.model}, batch {options.batch} at {options.side}, a training step"
+    report(title, seconds, "memory_efficient", "plain")
+    ratio = peaks["memory_efficient"] / peaks["plain"]
+    print(
+        f"{title}: peak of the process {peaks['memory_efficient']:.0f} against "
+        f"{peaks['plain']:.0f} MB, ratio {ratio:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

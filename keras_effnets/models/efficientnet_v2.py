@@ -1,0 +1,147 @@
+"""EfficientNetV2 S, M and L.
+
+EfficientNetV2: Smaller Models and Faster Training, Tan and Le, 2021, arXiv 2104.00298. The stages
+of S are those of the paper's Table 4, those of M and L the authors' code's. The first three stages
+are fused: one k×k convolution stands for the expansion and the depthwise one.
+
+The default side is that of the evaluation, 384 for S and 480 for M and L; the training pictures
+were smaller. The profiles differ in padding and in the scale of the pixels, which
+torchvision gives L in another way than S and M.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Unpack
+
+import keras
+
+from keras_effnets.layers import ConvNormAct, FusedMBConv, MBConvSE
+from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.profile import TENSORFLOW, TORCH, Profile
+
+S = (
+    Stage(expansion=1, kernel_size=3, strides=1, filters=24, repeats=2),
+    Stage(expansion=4, kernel_size=3, strides=2, filters=48, repeats=4),
+    Stage(expansion=4, kernel_size=3, strides=2, filters=64, repeats=4),
+    Stage(expansion=4, kernel_size=3, strides=2, filters=128, repeats=6),
+    Stage(expansion=6, kernel_size=3, strides=1, filters=160, repeats=9),
+    Stage(expansion=6, kernel_size=3, strides=2, filters=256, repeats=15),
+)
+M = (
+    Stage(expansion=1, kernel_size=3, strides=1, filters=24, repeats=3),
+    Stage(expansion=4, kernel_size=3, strides=2, filters=48, repeats=5),
+    Stage(expansion=4, kernel_size=3, strides=2, filters=80, repeats=5),
+    Stage(expansion=4, kernel_size=3, strides=2, filters=160, repeats=7),
+    Stage(expansion=6, kernel_size=3, strides=1, filters=176, repeats=14),
+    Stage(expansion=6, kernel_size=3, strides=2, filters=304, repeats=18),
+    Stage(expansion=6, kernel_size=3, strides=1, filters=512, repeats=5),
+)
+L = (
+    Stage(expansion=1, kernel_size=3, strides=1, filters=32, repeats=4),
+    Stage(expansion=4, kernel_size=3, strides=2, filters=64, repeats=7),
+    Stage(expansion=4, kernel_size=3, strides=2, filters=96, repeats=7),
+    Stage(expansion=4, kernel_size=3, strides=2, filters=192, repeats=10),
+    Stage(expansion=6, kernel_size=3, strides=1, filters=224, repeats=19),
+    Stage(expansion=6, kernel_size=3, strides=2, filters=384, repeats=25),
+    Stage(expansion=6, kernel_size=3, strides=1, filters=640, repeats=7),
+)
+FUSED_STAGES = 3
+TOP_FILTERS = 1280
+SE_RATIO = 0.25
+
+_TORCH = replace(TORCH, epsilon=1e-3)
+_TORCH_L = replace(_TORCH, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
+_TENSORFLOW = replace(
+    TENSORFLOW, momentum=0.9, mean=(128.0, 128.0, 128.0), std=(128.0, 128.0, 128.0)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EfficientNetV2Config(ModelConfig):
+    """An EfficientNetV2."""
+
+    family: ClassVar[str] = "EfficientNetV2"
+    paper: ClassVar[Paper] = Paper(
+        "EfficientNetV2: Smaller Models and Faster Training",
+        "Tan and Le",
+        2021,
+        "https://arxiv.org/abs/2104.00298",
+    )
+
+    stages: tuple[Stage, ...]
+    drop_path: float = 0.2
+    torch: Profile = _TORCH
+    tensorflow: Profile = _TENSORFLOW
+
+    @property
+    def stem_filters(self) -> int:
+        """Width of the first convolution, which the first stage keeps."""
+        return self.stages[0].filters
+
+
+VARIANTS = (
+    EfficientNetV2Config(name="efficientnet_v2_s", stages=S, side=384, dropout=0.2),
+    EfficientNetV2Config(name="efficientnet_v2_m", stages=M, side=480, dropout=0.3),
+    EfficientNetV2Config(name="efficientnet_v2_l", stages=L, side=480, dropout=0.4, torch=_TORCH_L),
+)
+
+
+def plan(config: EfficientNetV2Config) -> Iterator[Block]:
+    """Every block of the network, in order."""
+    return walk(config.stages, output_stride=config.output_stride, drop_path=config.drop_path)
+
+
+def build(config: EfficientNetV2Config, interface: Interface) -> keras.Model:
+    """The network with random weights: a pure function of its arguments."""
+    unit = config.habits.unit
+    pixels = interface.pixels(config.input_preset, config.min_side)
+    x = interface.preprocess(pixels, config.input_preset)
+    x = ConvNormAct(config.stem_filters, strides=2, activation="silu", **unit, name="stem")(x)
+    for block in plan(config):
+        options = {
+            "kernel_size": block.kernel_size,
+            "strides": block.strides,
+            "expansion": block.expansion,
+            "dilation_rate": block.dilation_rate,
+            "drop_path": block.drop_path,
+            **unit,
+            "name": block.name,
+        }
+        if block.stage <= FUSED_STAGES:
+            x = FusedMBConv(block.filters, **options)(x)
+        else:
+            x = MBConvSE(block.filters, se_ratio=SE_RATIO, **options)(x)
+    x = ConvNormAct(TOP_FILTERS, 1, activation="silu", **unit, name="top")(x)
+    return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
+
+
+def _efficientnet_v2(
+    config: EfficientNetV2Config,
+    *,
+    dropout: float | None = None,
+    drop_path: float | None = None,
+    output_stride: int = 32,
+    **common: Unpack[CommonOptions],
+) -> keras.Model:
+    """An EfficientNetV2, pixels in and class probabilities out.
+
+    Args:
+        dropout: Before the classifier, in [0, 1); None takes the paper's.
+        drop_path: Greatest rate of stochastic depth, in [0, 1); None takes the authors' 0.2.
+        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
+        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+
+    Returns:
+        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
+
+    Raises:
+        ValueError: For an argument out of its range, or weights that are not there.
+    """
+    config = knobs(config, dropout=dropout, drop_path=drop_path, output_stride=output_stride)
+    return create(build, config, common)
+
+
+EfficientNetV2S = builder("EfficientNetV2S", _efficientnet_v2, VARIANTS[0])
+EfficientNetV2M = builder("EfficientNetV2M", _efficientnet_v2, VARIANTS[1])
+EfficientNetV2L = builder("EfficientNetV2L", _efficientnet_v2, VARIANTS[2])

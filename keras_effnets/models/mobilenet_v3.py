@@ -1,0 +1,252 @@
+"""MobileNetV3, Large and Small, of any width.
+
+Searching for MobileNetV3, Howard et al., 2019, arXiv 1905.02244. The rows are those of the
+paper's Tables 1 and 2, without the squeeze that Table 2 gives the last convolution and that no
+code has. A minimalistic network, of the authors' code, has no squeeze, kernels of 3 and ReLU only.
+
+The profiles differ in padding, in the batch norm, in the scale of the pixels, and in the widths
+that an alpha gives, so that other weights fit: "torch" multiplies every width of the table and
+rounds it, as torchvision does; "tensorflow" keeps the stem's 16 channels, widens each block from
+its input's rounded width, and never shrinks the hidden layer, as keras.applications does. The
+paper's own operations are met by the latter rule. At alpha 1 both are the same network.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import ClassVar, NamedTuple, Unpack
+
+import keras
+
+from keras_effnets.layers import (
+    ConvNormAct,
+    DenseAct,
+    InvertedResidual,
+    InvertedResidualSE,
+    round_filters,
+)
+from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, is_number, walk
+from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.profile import TENSORFLOW, TORCH, Profile
+
+
+class Row(NamedTuple):
+    """One row of the paper's tables: a block."""
+
+    kernel_size: int
+    expanded: int
+    """Channels of the depthwise convolution."""
+    filters: int
+    squeeze: bool
+    activation: str
+    strides: int
+
+
+STEM_FILTERS = 16
+LARGE = (  # by stages
+    (Row(3, 16, 16, False, "relu", 1),),
+    (Row(3, 64, 24, False, "relu", 2), Row(3, 72, 24, False, "relu", 1)),
+    (Row(5, 72, 40, True, "relu", 2), *[Row(5, 120, 40, True, "relu", 1)] * 2),
+    (
+        Row(3, 240, 80, False, "hard_swish", 2),
+        Row(3, 200, 80, False, "hard_swish", 1),
+        *[Row(3, 184, 80, False, "hard_swish", 1)] * 2,
+    ),
+    (Row(3, 480, 112, True, "hard_swish", 1), Row(3, 672, 112, True, "hard_swish", 1)),
+    (Row(5, 672, 160, True, "hard_swish", 2), *[Row(5, 960, 160, True, "hard_swish", 1)] * 2),
+)
+SMALL = (
+    (Row(3, 16, 16, True, "relu", 2),),
+    (Row(3, 72, 24, False, "relu", 2), Row(3, 88, 24, False, "relu", 1)),
+    (Row(5, 96, 40, True, "hard_swish", 2), *[Row(5, 240, 40, True, "hard_swish", 1)] * 2),
+    (Row(5, 120, 48, True, "hard_swish", 1), Row(5, 144, 48, True, "hard_swish", 1)),
+    (Row(5, 288, 96, True, "hard_swish", 2), *[Row(5, 576, 96, True, "hard_swish", 1)] * 2),
+)
+TOP_EXPANSION = 6
+
+_TORCH = replace(TORCH, epsilon=1e-3, momentum=0.99)
+_TENSORFLOW = replace(
+    TENSORFLOW, momentum=0.999, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MobileNetV3Config(ModelConfig):
+    """A MobileNetV3 of one width.
+
+    Raises:
+        ValueError: For an alpha outside [0.35, 1.25].
+    """
+
+    family: ClassVar[str] = "MobileNetV3"
+    paper: ClassVar[Paper] = Paper(
+        "Searching for MobileNetV3", "Howard et al.", 2019, "https://arxiv.org/abs/1905.02244"
+    )
+    head: ClassVar[tuple[str, ...]] = ("hidden", "classifier")
+
+    side: int = 224
+    dropout: float = 0.2
+    table: tuple[tuple[Row, ...], ...]
+    hidden: int
+    """Units of the dense layer before the classifier."""
+    alpha: float = 1.0
+    minimalistic: bool = False
+    torch: Profile = _TORCH
+    tensorflow: Profile = _TENSORFLOW
+
+    def __post_init__(self) -> None:
+        ModelConfig.__post_init__(self)
+        if not (is_number(self.alpha) and 0.35 <= self.alpha <= 1.25):
+            raise ValueError(f"alpha={self.alpha!r} is not a number in [0.35, 1.25]")
+
+    @property
+    def multiplies_all(self) -> bool:
+        """Whether alpha multiplies every width of the table, torchvision's rule."""
+        return self.profile == "torch"
+
+    @property
+    def stem_filters(self) -> int:
+        """Width of the first convolution."""
+        return round_filters(STEM_FILTERS * self.alpha) if self.multiplies_all else STEM_FILTERS
+
+    @property
+    def top_filters(self) -> int:
+        """Width of the last convolution."""
+        return round_filters(TOP_EXPANSION * self.filters(self.table[-1][-1].filters))
+
+    @property
+    def hidden_units(self) -> int:
+        """Width of the hidden dense layer."""
+        alpha = self.alpha if self.multiplies_all else max(1.0, self.alpha)
+        return round_filters(self.hidden * alpha)
+
+    def filters(self, base: int) -> int:
+        """A width of the table, multiplied."""
+        return round_filters(base * self.alpha)
+
+    @property
+    def activation(self) -> str:
+        """Of stem, top and hidden layer."""
+        return "relu" if self.minimalistic else "hard_swish"
+
+
+VARIANTS = (
+    MobileNetV3Config(name="mobilenet_v3_small", table=SMALL, hidden=1024),
+    MobileNetV3Config(name="mobilenet_v3_large", table=LARGE, hidden=1280),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MobileBlock(Block):
+    """One block, with what differs from row to row."""
+
+    squeeze_filters: int
+    """0 for no squeeze-and-excitation."""
+    activation: str
+
+
+def plan(config: MobileNetV3Config) -> Iterator[MobileBlock]:
+    """Every block of the network, scaled, in order."""
+    rows = [row for stage in config.table for row in stage]
+    stages = [
+        Stage(
+            expansion=1,
+            kernel_size=stage[0].kernel_size,
+            strides=stage[0].strides,
+            filters=config.filters(stage[0].filters),
+            repeats=len(stage),
+        )
+        for stage in config.table
+    ]
+    blocks = walk(stages, output_stride=config.output_stride, drop_path=config.drop_path)
+    base, channels = STEM_FILTERS, config.stem_filters
+    for row, block in zip(rows, blocks, strict=True):
+        ratio = row.expanded / base
+        expanded = config.filters(row.expanded)
+        if not config.multiplies_all:
+            expanded = round_filters(ratio * channels)
+        squeezes = row.squeeze and not config.minimalistic
+        scaled = {
+            "kernel_size": 3 if config.minimalistic else row.kernel_size,
+            "expansion": expanded / channels,
+            "squeeze_filters": round_filters(expanded / 4) if squeezes else 0,
+            "activation": "relu" if config.minimalistic else row.activation,
+        }
+        yield MobileBlock(**{**asdict(block), **scaled})
+        base, channels = row.filters, block.filters
+
+
+def build(config: MobileNetV3Config, interface: Interface) -> keras.Model:
+    """The network with random weights: a pure function of its arguments."""
+    unit = config.habits.unit
+    pixels = interface.pixels(config.input_preset, config.min_side)
+    x = interface.preprocess(pixels, config.input_preset)
+    x = ConvNormAct(
+        config.stem_filters, strides=2, activation=config.activation, **unit, name="stem"
+    )(x)
+    for block in plan(config):
+        options = {
+            "kernel_size": block.kernel_size,
+            "strides": block.strides,
+            "expansion": block.expansion,
+            "dilation_rate": block.dilation_rate,
+            "activation": block.activation,
+            "drop_path": block.drop_path,
+            **unit,
+            "name": block.name,
+        }
+        if block.squeeze_filters:
+            squeeze = block.squeeze_filters
+            x = InvertedResidualSE(block.filters, squeeze_filters=squeeze, **options)(x)
+        else:
+            x = InvertedResidual(block.filters, **options)(x)
+    x = ConvNormAct(config.top_filters, 1, activation=config.activation, **unit, name="top")(x)
+    if not interface.include_top:
+        return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
+    x = keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="pool")(x)
+    x = DenseAct(config.hidden_units, activation=config.activation, name="hidden")(x)
+    scores = interface.classify(x, dropout=config.dropout)
+    return interface.close(pixels, scores, name=config.name)
+
+
+def _mobilenet_v3(
+    config: MobileNetV3Config,
+    *,
+    alpha: float = 1.0,
+    minimalistic: bool = False,
+    dropout: float | None = None,
+    drop_path: float = 0.0,
+    output_stride: int = 32,
+    **common: Unpack[CommonOptions],
+) -> keras.Model:
+    """A MobileNetV3, pixels in and class probabilities out.
+
+    Args:
+        alpha: Width multiplier, 0.35 to 1.25. There are published weights for 1.
+        minimalistic: Whether there are no squeezes, kernels of 3 and ReLU only.
+        dropout: Before the classifier, in [0, 1); None takes 0.2.
+        drop_path: Greatest rate of stochastic depth, in [0, 1).
+        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
+        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+
+    Returns:
+        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
+
+    Raises:
+        ValueError: For an argument out of its range, or weights that are not there.
+    """
+    config = knobs(
+        config,
+        alpha=alpha,
+        minimalistic=minimalistic,
+        dropout=dropout,
+        drop_path=drop_path,
+        output_stride=output_stride,
+    )
+    kind = "_minimalistic" if minimalistic else ""
+    width = "" if alpha == 1 else f"_{alpha:g}"
+    config = replace(config, name=f"{config.name}{kind}{width}")
+    return create(build, config, common)
+
+
+MobileNetV3Small = builder("MobileNetV3Small", _mobilenet_v3, VARIANTS[0])
+MobileNetV3Large = builder("MobileNetV3Large", _mobilenet_v3, VARIANTS[1])

@@ -1,0 +1,164 @@
+"""Network In Network, for ImageNet and for CIFAR.
+
+Network In Network, Lin et al., 2013, arXiv 1312.4400: the network of its figure 2 with the authors'
+published widths, for CIFAR-10 and, with a fourth block, for ImageNet. The last 1×1 convolution of
+all makes a map of each class, and its mean is the class's score: that one is the classifier.
+
+Pools round up, as in the authors' definitions. Deviation: CIFAR's pictures are normalised by their
+mean and deviation, and not by contrast and whitening.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Unpack
+
+import keras
+
+from keras_effnets.layers import MaxPool, MlpConv
+from keras_effnets.models.config import CIFAR, ModelConfig, Paper
+from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+
+
+class Row(NamedTuple):
+    """One block, and the 3×3 pooling by 2 that precedes all but the first."""
+
+    widths: tuple[int, ...]
+    kernel_size: int
+    strides: int = 1
+    padding: int | str = "symmetric"
+    dropped: bool = False
+    """Whether dropout comes before it, behind the pooling."""
+
+
+class Block(NamedTuple):
+    """A row, named and settled."""
+
+    name: str
+    row: Row
+    dropout: float
+
+
+IMAGENET_ROWS = (
+    Row((96, 96, 96), 11, strides=4, padding=0),
+    Row((256, 256, 256), 5),
+    Row((384, 384, 384), 3),
+    Row((1024, 1024), 3, dropped=True),
+)
+CIFAR_ROWS = (
+    Row((192, 160, 96), 5),
+    Row((192, 192, 192), 5, dropped=True),
+    Row((192, 192), 3, dropped=True),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NiNConfig(ModelConfig):
+    """A Network In Network.
+
+    Raises:
+        ValueError: For widths that are not a sequence of positive integers for each block.
+    """
+
+    family: ClassVar[str] = "Network In Network"
+    paper: ClassVar[Paper] = Paper(
+        "Network In Network", "Lin et al.", 2013, "https://arxiv.org/abs/1312.4400"
+    )
+    min_side: ClassVar[int] = 39
+
+    side: int = 224
+    dropout: float = 0.5
+    rows: tuple[Row, ...] = IMAGENET_ROWS
+    widths: tuple[tuple[int, ...], ...] | None = None
+    """Of each block's convolutions, the classifier's left out; None takes those of the rows."""
+
+    def __post_init__(self) -> None:
+        ModelConfig.__post_init__(self)
+        if self.widths is not None and not _are_widths(self.widths, len(self.rows)):
+            raise ValueError(
+                f"widths={self.widths!r} are not {len(self.rows)} sequences, one a block, each of "
+                "one integer or more, all of them 1 or more"
+            )
+
+
+def _are_widths(widths: object, blocks: int) -> bool:
+    return (
+        isinstance(widths, Sequence)
+        and len(widths) == blocks
+        and all(isinstance(each, Sequence) and len(each) > 0 for each in widths)
+        and all(isinstance(width, int) and width >= 1 for each in widths for width in each)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NiNCIFARConfig(NiNConfig):
+    """The network for pictures of 32 × 32."""
+
+    min_side: ClassVar[int] = 4
+
+    side: int = 32
+    classes: int = 10
+    rows: tuple[Row, ...] = CIFAR_ROWS
+
+
+VARIANTS = (
+    NiNConfig(name="nin"),
+    NiNCIFARConfig(name="nin_cifar", preset=CIFAR),
+)
+
+
+def plan(config: NiNConfig) -> Iterator[Block]:
+    """Every block of the network, in order."""
+    for index, row in enumerate(config.rows):
+        if config.widths is not None:
+            row = row._replace(widths=tuple(config.widths[index]))
+        yield Block(f"mlpconv{index + 1}", row, config.dropout if row.dropped else 0.0)
+
+
+def build(config: NiNConfig, interface: Interface) -> keras.Model:
+    """The network with random weights: a pure function of its arguments."""
+    pixels = interface.pixels(config.input_preset, config.min_side)
+    x = interface.preprocess(pixels, config.input_preset)
+    for number, (name, row, dropout) in enumerate(plan(config)):
+        if number:
+            x = MaxPool(3, strides=2, ceil_mode=True, name=f"pool{number}")(x)
+        x = MlpConv(
+            row.widths,
+            row.kernel_size,
+            strides=row.strides,
+            padding=row.padding,
+            dropout_rate=dropout,
+            name=name,
+        )(x)
+    return interface.finish_maps(pixels, x, name=config.name, dropout=0.0)
+
+
+def _nin(
+    config: NiNConfig,
+    *,
+    widths: Sequence[Sequence[int]] | None = None,
+    dropout: float = 0.5,
+    **common: Unpack[CommonOptions],
+) -> keras.Model:
+    """A Network In Network, pixels in and class probabilities out.
+
+    Args:
+        widths: Output channels of each convolution of each block, without the one that makes the
+            classes' maps; None takes the variant's.
+        dropout: Between blocks, in [0, 1): before the last for ImageNet, before all but the first
+            for CIFAR.
+        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+
+    Returns:
+        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
+
+    Raises:
+        ValueError: For an argument out of its range, or weights that are not there.
+    """
+    config = knobs(config, widths=widths, dropout=dropout)
+    if widths is not None:
+        config = replace(config, name=f"{config.name}_custom")
+    return create(build, config, common)
+
+
+NiN = builder("NiN", _nin, VARIANTS[0])
+NiNCIFAR = builder("NiNCIFAR", _nin, VARIANTS[1])

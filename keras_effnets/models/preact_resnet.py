@@ -1,0 +1,131 @@
+"""ResNet50V2, 101V2 and 152V2: pre-activation residual networks as keras.applications has them.
+
+Identity Mappings in Deep Residual Networks, He et al., 2016, arXiv 1603.05027: batch norm and ReLU
+stand before each convolution, and nothing stands behind the sum. The repeats are those of the first
+residual paper's Table 1.
+
+keras.applications differs from the authors' code, and is followed: the stem is a convolution with
+neither batch norm nor ReLU; a stage strides in its last block, not its first, on the 3×3, beside a
+shortcut that skips pixels; the convolutions that no batch norm follows have a bias. The profile
+"torch" leaves out those biases and takes PyTorch's epsilon, momentum and pixels. The authors'
+networks for CIFAR are in `preact_cifar`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Unpack
+
+import keras
+
+from keras_effnets.layers import ConvAct, MaxPool, NormAct, PreActBottleneck
+from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.profile import TENSORFLOW, Profile
+
+STEM_FILTERS = 64
+EXPANSION = 4
+STAGES = (  # widths of the 3×3; the last block of a stage has its stride
+    Stage(expansion=EXPANSION, kernel_size=3, strides=2, filters=64, repeats=3),
+    Stage(expansion=EXPANSION, kernel_size=3, strides=2, filters=128, repeats=4),
+    Stage(expansion=EXPANSION, kernel_size=3, strides=2, filters=256, repeats=6),
+    Stage(expansion=EXPANSION, kernel_size=3, strides=1, filters=512, repeats=3),
+)
+
+_TENSORFLOW = replace(
+    TENSORFLOW,
+    padding="symmetric",
+    epsilon=1.001e-5,
+    mean=(127.5, 127.5, 127.5),
+    std=(127.5, 127.5, 127.5),
+    conv_bias=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreActResNetConfig(ModelConfig):
+    """A pre-activation residual network for ImageNet."""
+
+    family: ClassVar[str] = "Pre-activation ResNet"
+    paper: ClassVar[Paper] = Paper(
+        "Identity Mappings in Deep Residual Networks",
+        "He et al.",
+        2016,
+        "https://arxiv.org/abs/1603.05027",
+    )
+    min_side: ClassVar[int] = 1
+
+    side: int = 224
+    dropout: float = 0.0
+    profile: str = "tensorflow"
+    tensorflow: Profile = _TENSORFLOW
+    repeats: tuple[int, int, int, int]
+
+
+VARIANTS = (
+    PreActResNetConfig(name="resnet50_v2", repeats=(3, 4, 6, 3)),
+    PreActResNetConfig(name="resnet101_v2", repeats=(3, 4, 23, 3)),
+    PreActResNetConfig(name="resnet152_v2", repeats=(3, 8, 36, 3)),
+)
+
+
+def plan(config: PreActResNetConfig) -> Iterator[Block]:
+    """Every block of the network, in order."""
+    stages = [
+        stage._replace(strides=1, filters=EXPANSION * stage.filters, repeats=repeats)
+        for stage, repeats in zip(STAGES, config.repeats, strict=True)
+    ]
+    for block in walk(stages, output_stride=config.output_stride, drop_path=config.drop_path):
+        is_last = block.index == config.repeats[block.stage - 1] - 1
+        yield replace(block, strides=STAGES[block.stage - 1].strides if is_last else 1)
+
+
+def build(config: PreActResNetConfig, interface: Interface) -> keras.Model:
+    """The network with random weights: a pure function of its arguments."""
+    habits = config.habits
+    pixels = interface.pixels(config.input_preset, config.min_side)
+    x = interface.preprocess(pixels, config.input_preset)
+    x = ConvAct(
+        STEM_FILTERS,
+        7,
+        strides=2,
+        activation=None,
+        use_bias=habits.conv_bias,
+        padding=habits.padding,
+        name="stem",
+    )(x)
+    # The values may be negative, and the border is of zeros all the same: as keras.applications.
+    x = MaxPool(3, strides=2, padding=1, name="stem_pool")(x)
+    for block in plan(config):
+        x = PreActBottleneck(
+            block.filters,
+            width=block.filters // EXPANSION,
+            strides=block.strides,
+            use_bias=habits.conv_bias,
+            **habits.unit,
+            name=block.name,
+        )(x)
+    x = NormAct(epsilon=habits.epsilon, momentum=habits.momentum, name="top")(x)
+    return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
+
+
+def _preact_resnet(
+    config: PreActResNetConfig, *, dropout: float = 0.0, **common: Unpack[CommonOptions]
+) -> keras.Model:
+    """A pre-activation residual network, pixels in and class probabilities out.
+
+    Args:
+        dropout: Before the classifier, in [0, 1).
+        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+
+    Returns:
+        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
+
+    Raises:
+        ValueError: For an argument out of its range, or weights that are not there.
+    """
+    return create(build, knobs(config, dropout=dropout), common)
+
+
+ResNet50V2 = builder("ResNet50V2", _preact_resnet, VARIANTS[0])
+ResNet101V2 = builder("ResNet101V2", _preact_resnet, VARIANTS[1])
+ResNet152V2 = builder("ResNet152V2", _preact_resnet, VARIANTS[2])

@@ -1,0 +1,278 @@
+"""ResNet 18 to 152, and their kin: Wide ResNet, ResNeXt, SENet.
+
+Deep Residual Learning for Image Recognition, He et al., 2015, arXiv 1512.03385. The stages are
+those of the paper's Table 1. Wide Residual Networks, Zagoruyko and Komodakis, 2016, arXiv
+1605.07146, double the bottleneck's inner width; Aggregated Residual Transformations, Xie et al.,
+2016, arXiv 1611.05431, divide it into groups; Squeeze-and-Excitation Networks, Hu et al., 2017,
+arXiv 1709.01507, put a gate behind its branch.
+
+The profiles differ in the scale of the pixels, in the batch norm, in the convolutions' biases
+(keras.applications has them) and in where a bottleneck strides: on the first 1×1 as in the paper
+("v1", keras.applications), or on the 3×3 ("v1.5", torchvision). SENet's paper builds on v1; here it
+follows the profile too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Unpack
+
+import keras
+
+from keras_effnets.layers import BasicBlock, Bottleneck, ConvNormAct, MaxPool
+from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.profile import TENSORFLOW, Profile
+
+_RESNET = "Deep Residual Learning for Image Recognition"
+_RESNEXT = "Aggregated Residual Transformations for Deep Neural Networks"
+RESNET = Paper(_RESNET, "He et al.", 2015, "https://arxiv.org/abs/1512.03385")
+WIDE_RESNET = Paper(
+    "Wide Residual Networks", "Zagoruyko and Komodakis", 2016, "https://arxiv.org/abs/1605.07146"
+)
+RESNEXT = Paper(_RESNEXT, "Xie et al.", 2016, "https://arxiv.org/abs/1611.05431")
+SENET = Paper(
+    "Squeeze-and-Excitation Networks", "Hu et al.", 2017, "https://arxiv.org/abs/1709.01507"
+)
+
+STEM_FILTERS = 64
+STAGES = (  # of basic blocks; a bottleneck's output is four times as wide
+    Stage(expansion=1, kernel_size=3, strides=1, filters=64, repeats=2),
+    Stage(expansion=1, kernel_size=3, strides=2, filters=128, repeats=2),
+    Stage(expansion=1, kernel_size=3, strides=2, filters=256, repeats=2),
+    Stage(expansion=1, kernel_size=3, strides=2, filters=512, repeats=2),
+)
+STRIDES = {"v1": "1x1", "v1.5": "3x3"}
+
+_TENSORFLOW = replace(
+    TENSORFLOW,
+    padding="symmetric",
+    epsilon=1.001e-5,
+    mean=(123.68, 116.779, 103.939),
+    std=(1.0, 1.0, 1.0),
+    stride_on="1x1",
+    conv_bias=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResNetConfig(ModelConfig):
+    """A residual network for ImageNet.
+
+    Raises:
+        ValueError: For groups that do not divide the widths, a reduction that leaves no channel,
+            or an unknown stride placement.
+    """
+
+    family: ClassVar[str] = "ResNet"
+    paper: ClassVar[Paper] = RESNET
+    min_side: ClassVar[int] = 1
+    settled: ClassVar[tuple[str, ...]] = ("stride",)
+
+    side: int = 224
+    dropout: float = 0.0
+    tensorflow: Profile = _TENSORFLOW
+    repeats: tuple[int, int, int, int]
+    expansion: int = 4
+    """Of a bottleneck's output over its planes; 1 makes basic blocks."""
+    groups: int = 1
+    base_width: int = 64
+    """Inner width of the first stage's bottlenecks, a group."""
+    reduction: int | None = None
+    """Output channels over squeezed ones; None for no squeeze-and-excitation."""
+    stride: str | None = None
+    """`"v1"` or `"v1.5"`; None takes the profile's."""
+    skip: bool = True
+    zero_init_residual: bool = False
+
+    def __post_init__(self) -> None:
+        ModelConfig.__post_init__(self)
+        if self.stride not in (None, *STRIDES):
+            raise ValueError(f"stride={self.stride!r} is not one of {', '.join(STRIDES)}")
+        for knob in ("groups", "base_width"):
+            value = getattr(self, knob)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{knob}={value!r} is not an integer of 1 or more")
+        if self.expansion == 1 and (self.groups, self.base_width) != (1, 64):
+            raise ValueError(
+                f"{self.name} has basic blocks: cardinality={self.groups} and "
+                f"base_width={self.base_width} are for bottlenecks"
+            )
+        narrowest = STAGES[0].filters * self.expansion
+        if self.reduction is not None and not 1 <= self.reduction <= narrowest:
+            raise ValueError(f"reduction={self.reduction!r} is not in 1 to {narrowest}")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Where the bottlenecks stride, in the words of `stride`."""
+        return {"stride": next(name for name, on in STRIDES.items() if on == self.stride_on)}
+
+    @property
+    def stride_on(self) -> str:
+        """Which convolution of a bottleneck has the stride."""
+        return STRIDES[self.stride] if self.stride else self.habits.stride_on
+
+    def width(self, block: Block) -> int:
+        """Channels of a bottleneck's 3×3 convolution."""
+        return int(block.filters // self.expansion * self.base_width / 64) * self.groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WideResNetConfig(ResNetConfig):
+    """A ResNet whose bottlenecks are wider inside."""
+
+    family: ClassVar[str] = "Wide ResNet"
+    paper: ClassVar[Paper] = WIDE_RESNET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResNeXtConfig(ResNetConfig):
+    """A ResNet whose bottlenecks are divided into groups."""
+
+    family: ClassVar[str] = "ResNeXt"
+    paper: ClassVar[Paper] = RESNEXT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SENetConfig(ResNetConfig):
+    """A ResNet or ResNeXt with a squeeze-and-excitation in every block."""
+
+    family: ClassVar[str] = "SENet"
+    paper: ClassVar[Paper] = SENET
+    reduction: int | None = 16
+
+
+_50, _101, _152 = (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
+VARIANTS = (
+    ResNetConfig(name="resnet18", repeats=(2, 2, 2, 2), expansion=1),
+    ResNetConfig(name="resnet34", repeats=(3, 4, 6, 3), expansion=1),
+    ResNetConfig(name="resnet50", repeats=_50),
+    ResNetConfig(name="resnet101", repeats=_101),
+    ResNetConfig(name="resnet152", repeats=_152),
+    WideResNetConfig(name="wide_resnet50_2", repeats=_50, base_width=128),
+    WideResNetConfig(name="wide_resnet101_2", repeats=_101, base_width=128),
+    ResNeXtConfig(name="resnext50_32x4d", repeats=_50, groups=32, base_width=4),
+    ResNeXtConfig(name="resnext101_32x8d", repeats=_101, groups=32, base_width=8),
+    ResNeXtConfig(name="resnext101_64x4d", repeats=_101, groups=64, base_width=4),
+    SENetConfig(name="se_resnet50", repeats=_50),
+    SENetConfig(name="se_resnet101", repeats=_101),
+    SENetConfig(name="se_resnet152", repeats=_152),
+    SENetConfig(name="se_resnext50_32x4d", repeats=_50, groups=32, base_width=4),
+    SENetConfig(name="se_resnext101_32x4d", repeats=_101, groups=32, base_width=4),
+)
+
+
+def plan(config: ResNetConfig) -> Iterator[Block]:
+    """Every block of the network, in order."""
+    stages = [
+        stage._replace(
+            expansion=config.expansion, filters=stage.filters * config.expansion, repeats=repeats
+        )
+        for stage, repeats in zip(STAGES, config.repeats, strict=True)
+    ]
+    return walk(
+        stages, output_stride=config.output_stride, drop_path=config.drop_path, stem_stride=4
+    )
+
+
+def build(config: ResNetConfig, interface: Interface) -> keras.Model:
+    """The network with random weights: a pure function of its arguments."""
+    unit = {**config.habits.unit, "use_bias": config.habits.conv_bias}
+    pixels = interface.pixels(config.input_preset, config.min_side)
+    x = interface.preprocess(pixels, config.input_preset)
+    x = ConvNormAct(STEM_FILTERS, 7, strides=2, **unit, name="stem")(x)
+    x = MaxPool(3, strides=2, padding=1, name="stem_pool")(x)
+    for block in plan(config):
+        options = {
+            "strides": block.strides,
+            "dilation_rate": block.dilation_rate,
+            "shortcut": "projection" if config.skip else "none",
+            "squeeze_filters": block.filters // config.reduction if config.reduction else 0,
+            "drop_path": block.drop_path,
+            "zero_gamma": config.zero_init_residual,
+            **unit,
+            "name": block.name,
+        }
+        if config.expansion == 1:
+            x = BasicBlock(block.filters, **options)(x)
+        else:
+            width = config.width(block)
+            x = Bottleneck(
+                block.filters,
+                width=width,
+                groups=config.groups,
+                stride_on=config.stride_on,
+                **options,
+            )(x)
+    return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
+
+
+def _resnet(
+    config: ResNetConfig,
+    *,
+    stride: Literal["v1", "v1.5"] | None = None,
+    skip: bool = True,
+    cardinality: int | None = None,
+    base_width: int | None = None,
+    reduction: int | None = None,
+    zero_init_residual: bool = False,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+    output_stride: int = 32,
+    **common: Unpack[CommonOptions],
+) -> keras.Model:
+    """A residual network, pixels in and class probabilities out.
+
+    Args:
+        stride: Where a bottleneck strides: `"v1"`, on the first 1×1 convolution, or `"v1.5"`, on
+            the 3×3; None takes that of the weights, and without weights the profile's. The
+            weights fit both and give their own answers with one only.
+        skip: Whether blocks have shortcuts; without them the network is the paper's plain one.
+        cardinality: Groups of the 3×3 convolutions; None takes the variant's.
+        base_width: Inner width of the first stage, a group; None takes the variant's.
+        reduction: A block's channels over those of its squeeze; None takes the variant's.
+        zero_init_residual: Whether each branch's last batch norm starts as zero.
+        dropout: Before the classifier, in [0, 1).
+        drop_path: Greatest rate of stochastic depth, in [0, 1).
+        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
+        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+
+    Returns:
+        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
+
+    Raises:
+        ValueError: For an argument out of its range, or weights that are not there.
+    """
+    variant = config
+    config = knobs(
+        config,
+        stride=stride,
+        skip=skip,
+        groups=cardinality,
+        base_width=base_width,
+        reduction=reduction,
+        zero_init_residual=zero_init_residual,
+        dropout=dropout,
+        drop_path=drop_path,
+        output_stride=output_stride,
+    )
+    shape = ("groups", "base_width", "reduction", "skip")
+    if any(getattr(config, knob) != getattr(variant, knob) for knob in shape):
+        config = replace(config, name=f"{config.name}_custom")
+    return create(build, config, common)
+
+
+ResNet18 = builder("ResNet18", _resnet, VARIANTS[0])
+ResNet34 = builder("ResNet34", _resnet, VARIANTS[1])
+ResNet50 = builder("ResNet50", _resnet, VARIANTS[2])
+ResNet101 = builder("ResNet101", _resnet, VARIANTS[3])
+ResNet152 = builder("ResNet152", _resnet, VARIANTS[4])
+WideResNet50_2 = builder("WideResNet50_2", _resnet, VARIANTS[5])
+WideResNet101_2 = builder("WideResNet101_2", _resnet, VARIANTS[6])
+ResNeXt50_32x4d = builder("ResNeXt50_32x4d", _resnet, VARIANTS[7])
+ResNeXt101_32x8d = builder("ResNeXt101_32x8d", _resnet, VARIANTS[8])
+ResNeXt101_64x4d = builder("ResNeXt101_64x4d", _resnet, VARIANTS[9])
+SEResNet50 = builder("SEResNet50", _resnet, VARIANTS[10])
+SEResNet101 = builder("SEResNet101", _resnet, VARIANTS[11])
+SEResNet152 = builder("SEResNet152", _resnet, VARIANTS[12])
+SEResNeXt50_32x4d = builder("SEResNeXt50_32x4d", _resnet, VARIANTS[13])
+SEResNeXt101_32x4d = builder("SEResNeXt101_32x4d", _resnet, VARIANTS[14])

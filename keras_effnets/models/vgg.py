@@ -1,0 +1,133 @@
+"""VGG 11 to 19, with and without batch norm.
+
+Very Deep Convolutional Networks for Large-Scale Image Recognition, Simonyan and Zisserman, 2014,
+arXiv 1409.1556: configurations A, B, D and E of its table 1.
+
+Batch norm is torchvision's addition, between a convolution, whose bias stays, and its ReLU. Before
+the first dense layer the features are averaged to 7×7, as there; that changes nothing at the
+paper's side. The profiles differ in the scale of the pixels: keras.applications subtracts Caffe's
+means from them and divides by nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Unpack
+
+import keras
+
+from keras_effnets.layers import ConvAct, ConvNormAct, MaxPool
+from keras_effnets.models.config import ModelConfig, Paper
+from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.profile import TENSORFLOW, Profile
+
+FILTERS = (64, 128, 256, 512, 512)
+"""Of each stage's convolutions."""
+A, B = (1, 1, 2, 2, 2), (2, 2, 2, 2, 2)
+D, E = (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)
+"""Convolutions in each stage."""
+TOP_SIDE = 7
+
+_TENSORFLOW = replace(TENSORFLOW, mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
+
+
+class Layer(NamedTuple):
+    """One 3×3 convolution."""
+
+    name: str
+    filters: int
+    pool: str | None
+    """Name of the pooling behind it, where it ends its stage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VGGConfig(ModelConfig):
+    """A VGG for ImageNet."""
+
+    family: ClassVar[str] = "VGG"
+    paper: ClassVar[Paper] = Paper(
+        "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+        "Simonyan and Zisserman",
+        2014,
+        "https://arxiv.org/abs/1409.1556",
+    )
+    min_side: ClassVar[int] = 32
+    head: ClassVar[tuple[str, ...]] = ("fc6", "fc7", "classifier")
+
+    side: int = 224
+    dropout: float = 0.5
+    tensorflow: Profile = _TENSORFLOW
+    repeats: tuple[int, ...]
+    batch_norm: bool = False
+    filters: tuple[int, ...] = FILTERS
+    hidden: int = 4096
+    """Units of each of the two dense layers before the classifier."""
+
+
+VARIANTS = (
+    VGGConfig(name="vgg11", repeats=A),
+    VGGConfig(name="vgg13", repeats=B),
+    VGGConfig(name="vgg16", repeats=D),
+    VGGConfig(name="vgg19", repeats=E),
+    VGGConfig(name="vgg11_bn", repeats=A, batch_norm=True),
+    VGGConfig(name="vgg13_bn", repeats=B, batch_norm=True),
+    VGGConfig(name="vgg16_bn", repeats=D, batch_norm=True),
+    VGGConfig(name="vgg19_bn", repeats=E, batch_norm=True),
+)
+
+
+def plan(config: VGGConfig) -> Iterator[Layer]:
+    """Every convolution of the network, in order."""
+    for stage, (filters, repeats) in enumerate(zip(config.filters, config.repeats, strict=True), 1):
+        for index in range(1, repeats + 1):
+            yield Layer(
+                f"conv{stage}_{index}", filters, f"pool{stage}" if index == repeats else None
+            )
+
+
+def build(config: VGGConfig, interface: Interface) -> keras.Model:
+    """The network with random weights: a pure function of its arguments."""
+    pixels = interface.pixels(config.input_preset, config.min_side)
+    x = interface.preprocess(pixels, config.input_preset)
+    for layer in plan(config):
+        if config.batch_norm:
+            x = ConvNormAct(layer.filters, use_bias=True, **config.habits.unit, name=layer.name)(x)
+        else:
+            x = ConvAct(layer.filters, padding=config.habits.padding, name=layer.name)(x)
+        if layer.pool:
+            x = MaxPool(2, name=layer.pool)(x)
+    return interface.finish_hidden(
+        pixels,
+        x,
+        name=config.name,
+        side=TOP_SIDE,
+        hidden=config.hidden,
+        dropout=(0.0, config.dropout, config.dropout),
+    )
+
+
+def _vgg(
+    config: VGGConfig, *, dropout: float = 0.5, **common: Unpack[CommonOptions]
+) -> keras.Model:
+    """A VGG, pixels in and class probabilities out.
+
+    Args:
+        dropout: After each hidden dense layer, in [0, 1).
+        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+
+    Returns:
+        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
+
+    Raises:
+        ValueError: For an argument out of its range, or weights that are not there.
+    """
+    return create(build, knobs(config, dropout=dropout), common)
+
+
+VGG11 = builder("VGG11", _vgg, VARIANTS[0])
+VGG13 = builder("VGG13", _vgg, VARIANTS[1])
+VGG16 = builder("VGG16", _vgg, VARIANTS[2])
+VGG19 = builder("VGG19", _vgg, VARIANTS[3])
+VGG11BN = builder("VGG11BN", _vgg, VARIANTS[4])
+VGG13BN = builder("VGG13BN", _vgg, VARIANTS[5])
+VGG16BN = builder("VGG16BN", _vgg, VARIANTS[6])
+VGG19BN = builder("VGG19BN", _vgg, VARIANTS[7])
