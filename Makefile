@@ -56,6 +56,8 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/forward.py
 	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/read.py
+	$(BIN)/python benchmarks/grouped.py
+	$(BIN)/python benchmarks/densenet_memory.py
 
 ## The checkpoint reader against inputs that a fuzzer makes; what it finds is left in .venv/fuzz.
 fuzz: $(VENV)/.fuzz

@@ -72,6 +72,7 @@ class GoogLeNetConfig(ModelConfig):
         "Going Deeper with Convolutions", "Szegedy et al.", 2014, "https://arxiv.org/abs/1409.4842"
     )
     min_side: ClassVar[int] = 15
+    head: ClassVar[tuple[str, ...]] = ("classifier", "aux1", "aux2")
 
     side: int = 224
     dropout: float = 0.2
