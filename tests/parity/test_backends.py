@@ -15,6 +15,8 @@ torch = pytest.importorskip("torch", reason="parity needs torch: the test extra"
 import compare  # noqa: E402
 import living  # noqa: E402
 import plain  # noqa: E402
+import test_densenet  # noqa: E402
+import test_googlenet  # noqa: E402
 import test_mobilenet_v3  # noqa: E402
 
 SIDES = (96, 97)
@@ -30,6 +32,9 @@ REFERENCES = {
     "alexnet_2012": partial(plain.reference, "alexnet_2012"),
     "squeezenet1_0": partial(plain.reference, "squeezenet1_0"),
     "vgg11": partial(plain.reference, "vgg11"),
+    "googlenet": test_googlenet.reference_of,
+    # Features that grow, and means of an odd side.
+    "densenet121": partial(test_densenet.reference_of, "densenet121"),
 }
 
 

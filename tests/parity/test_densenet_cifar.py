@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch", reason="parity needs torch: the test extra"
 from collections import OrderedDict  # noqa: E402
 
 import compare  # noqa: E402
+import keras  # noqa: E402
 import living  # noqa: E402
 import plain  # noqa: E402
 from torch import nn  # noqa: E402
@@ -107,3 +108,14 @@ def test_new_features_in_front_exceed_the_tolerance_tenfold(tmp_path):
     logits, _ = compare.run(model, reference.pictures, {})
     error = compare.relative_error(logits, reference.logits)
     assert error > 10 * plain.tolerance_of(reference)
+
+
+def test_float64_agrees_to_eight_digits(tmp_path):
+    keras.config.set_dtype_policy("float64")
+    try:
+        reference, model = reference_and_model(True, 0.5, 33, tmp_path)
+        logits, features = reference.run(torch.float64)
+        found = compare.errors(model, reference.pictures, logits, features)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert max(found.values()) <= 1e-8, found

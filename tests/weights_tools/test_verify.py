@@ -533,3 +533,28 @@ def test_the_users_mistakes(v2, tmp_path):
         assert err.startswith("error: ")
         assert message in err
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".npz"] == []
+
+
+def test_a_v1_network_with_a_v15_checkpoint_is_caught(tmp_path):
+    """Every shape fits, so nothing but a comparison can tell."""
+    module = living.import_torchvision().models.resnet50()
+    alive = living.reference("resnet50", module, {}, 64)
+    torch.save(alive.state_dict, tmp_path / "resnet50.pth")
+    options = {"settings": {"stride": "v1"}}
+    convert(tmp_path / "resnet50.pth", "resnet50", tmp_path / "v1.safetensors", **options)
+    found = verify.verify(
+        tmp_path / "v1.safetensors", "resnet50", against=tmp_path / "resnet50.pth", side=64
+    )
+    assert found.first is not None
+    assert found.first.sublayer == "stage2_block0/conv1/conv"
+    with pytest.raises(ValueError, match="stage2_block0/conv1"):
+        convert(
+            tmp_path / "resnet50.pth",
+            "resnet50",
+            tmp_path / "refused.safetensors",
+            verify=True,
+            **options,
+        )
+    assert not (tmp_path / "refused.safetensors").exists()
+    with pytest.raises(ValueError, match=r"stride='v1.5'.*stride='v1'"):
+        keras_effnets.ResNet50(weights=tmp_path / "v1.safetensors", stride="v1.5")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from keras_effnets.models.googlenet import GoogLeNetConfig, plan
+from keras_effnets.models.googlenet import VARIANTS, GoogLeNetConfig, plan
 from weights_tools.rules.rule import Rule, Source, biased, unit
 
 BRANCHES = {
@@ -46,9 +46,9 @@ def _auxiliary(config: GoogLeNetConfig, name: str) -> Iterator[Rule]:
 
 
 def _auxiliary_keys() -> Iterator[str]:
-    config = GoogLeNetConfig(name="googlenet")
-    for name in ("aux1", "aux2"):
-        yield from (rule.source for rule in _auxiliary(config, name))
+    for config in VARIANTS:
+        for name in ("aux1", "aux2"):
+            yield from (rule.source for rule in _auxiliary(config, name))
 
 
 SOURCES = {
