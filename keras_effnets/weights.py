@@ -17,7 +17,7 @@ from keras_effnets import cache, hub
 from keras_effnets.catalog import WEIGHTS, WeightsInfo, find_by_hash
 from keras_effnets.deferred import Shapes, Values, build_from, variables_by_path
 from keras_effnets.preset import Preset
-from keras_effnets.profile import check_profile
+from keras_effnets.profile import PROFILES, check_profile
 from keras_effnets.weights_file import WeightsFile, differences
 
 if TYPE_CHECKING:
@@ -221,6 +221,9 @@ def _is_ours(path: Path) -> bool:
 def _published(info: WeightsInfo, config: "ModelConfig") -> Stored:
     from weights_tools.convert import RULES_VERSION, convert
 
+    if getattr(config, "aux_heads", False):
+        # The conversion that is kept has none.
+        return _foreign(cache.locate(info, config.name), info, config)
     name = cache.conversion_name(info, config.name, RULES_VERSION)
     converted = cache.find(cache.CONVERTED, name)
     if converted is None:
@@ -293,27 +296,34 @@ def _keras_archive(path: Path, config: "ModelConfig") -> Stored:
         padding, epsilon = stem.padding, getattr(stem, "epsilon", None)
     except (ValueError, AttributeError, StopIteration):
         raise ValueError(f"{path} holds a model that keras_effnets did not make") from None
-    profile = "tensorflow" if padding == "same" else "torch"
     return Stored(
-        profile,
+        _profile_of(config, padding, epsilon),
         preset,
         partial(_donated, path, donor, config.head),
         epsilon,
-        check=lambda model: _check_options(path, donor, model),
+        check=partial(_check_options, path, donor, config.head),
     )
+
+
+def _profile_of(config: "ModelConfig", padding: str | int, epsilon: float | None) -> str:
+    """The profile that pads so; where both do, the one with this epsilon of the batch norms."""
+    habits = {name: replace(config, profile=name).habits for name in PROFILES}
+    alike = [name for name in PROFILES if habits[name].padding == padding]
+    exact = [name for name in alike or PROFILES if habits[name].epsilon == epsilon]
+    return (exact or alike or list(PROFILES))[0]
 
 
 # Options that may differ between two networks with the same weights, and nobody be surprised.
 _FREE = {"strides", "dilation_rate", "drop_path", "drop_per", "dropout_rate", "momentum"}
-_FREE |= {"zero_gamma", "classes", "labels"}
+_FREE |= {"zero_gamma", "classes", "labels", "recompute"}
 
 
-def _check_options(path: Path, donor: keras.Model, model: keras.Model) -> None:
+def _check_options(path: Path, donor: keras.Model, head: Head, model: keras.Model) -> None:
     """Raises ValueError for a layer that the two models compute differently."""
     theirs = {layer.name: layer for layer in donor.layers}
     for layer in model.layers:
         other = theirs.get(layer.name)
-        if layer.name == "classifier" or other is None:
+        if layer.name in head or other is None:
             continue
         for option in getattr(layer, "options", ()):
             here, there = getattr(layer, option), getattr(other, option, None)

@@ -115,7 +115,13 @@ def test_the_profile_that_is_not_the_checkpoints_is_refused(tmp_path):
 
 def test_the_catalog_says_what_torchvision_says():
     torchvision = living.import_torchvision()
-    for name in (*keras_effnets.list_models("efficientnet_b*"), "mobilenet_v2"):
+    ours = {
+        name: sets
+        for name, sets in WEIGHTS.items()
+        if sets[0].accuracy_source == "torchvision 0.28"
+    }
+    assert sum(map(len, ours.values())) == 51
+    for name in ours:
         published = torchvision.models.get_model_weights(name)
         assert WEIGHTS[name][0].name == published.DEFAULT.name
         for info in WEIGHTS[name]:
@@ -123,10 +129,14 @@ def test_the_catalog_says_what_torchvision_says():
             assert info.parameters == theirs.meta["num_params"]
             assert info.url == theirs.url
             metrics = theirs.meta["_metrics"]["ImageNet-1K"]
-            assert (info.top1, info.top5) == (metrics["acc@1"], metrics["acc@5"])
+            accuracies = [metrics["acc@1"], metrics["acc@5"]]
+            expected = [None if value != value else value for value in accuracies]
+            assert [info.top1, info.top5] == expected
             transforms = theirs.transforms()
             assert [info.preset.crop] == transforms.crop_size
             assert [info.preset.resize] == transforms.resize_size
             assert info.preset.interpolation == transforms.interpolation.value
+            if name == "googlenet":  # which maps ImageNet's scale to its own, see the CSV
+                continue
             assert info.preset.mean == pytest.approx([255 * m for m in transforms.mean])
             assert info.preset.std == pytest.approx([255 * s for s in transforms.std])
