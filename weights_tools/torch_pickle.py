@@ -20,6 +20,8 @@ from weights_tools.torch_globals import describe_storage, find_global, rebuild, 
 # and four times its own length with text.
 MAX_PICKLE_BYTES = 16 << 20
 _MAX_OPCODES = 500_000
+# torch names each class once and refers to it afterwards; reading a name is dear.
+_MAX_NAMED = 100_000
 PICKLE_TOO_LONG = f"its pickle is over {MAX_PICKLE_BYTES >> 20} MiB: refused"
 
 # Not LONG4: hashing an integer of many megabytes, again and again, takes for ever.
@@ -80,7 +82,7 @@ class Unpickler:
         stack: list[Any] = []
         below: list[list[Any]] = []  # what was on the stack at each open MARK
         memo: dict[int, Any] = {}
-        opcodes = 0
+        opcodes = named = 0
         while True:
             code = stream.read(1)
             if not code:
@@ -134,6 +136,11 @@ class Unpickler:
                     items, stack = stack, below.pop()
                     update(stack[-1], list(zip(items[::2], items[1::2], strict=True)))
                 case "GLOBAL":
+                    named += 1
+                    if named > _MAX_NAMED:
+                        raise FormatError(
+                            f"its pickle has over {_MAX_NAMED} GLOBAL opcodes: refused"
+                        )
                     # Not by pickletools, which takes backslashes in a name for escapes.
                     names = [stream.read_line(), stream.read_line()]
                     stack.append(find_global(".".join(names)))
