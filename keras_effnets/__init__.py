@@ -12,8 +12,10 @@ if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
     )
 
 from keras_effnets.catalog import WeightsInfo
+from keras_effnets.finetuning import finetune
 from keras_effnets.models import *  # noqa: F403
 from keras_effnets.models import __all__ as _models
+from keras_effnets.optimizer import LayerwiseAdamW
 from keras_effnets.preprocessing import (
     Prediction,
     decode_predictions,
@@ -23,20 +25,36 @@ from keras_effnets.preprocessing import (
 )
 from keras_effnets.preset import Preset
 from keras_effnets.registry import ModelInfo, create_model, list_models, model_info
+from keras_effnets.surgery import (
+    body,
+    feature_extractor,
+    freeze,
+    layer_decay,
+    reset_classifier,
+    unfreeze,
+)
 from keras_effnets.version import VERSION
 
 __version__ = VERSION
 __all__ = [
+    "LayerwiseAdamW",
     "ModelInfo",
     "Prediction",
     "Preset",
     "WeightsInfo",
+    "body",
     "create_model",
     "decode_predictions",
+    "feature_extractor",
+    "finetune",
+    "freeze",
     "imagenet_classes",
+    "layer_decay",
     "list_models",
     "load_image",
     "model_info",
     "preprocess_input",
+    "reset_classifier",
+    "unfreeze",
     *_models,
 ]

@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class Scored:
 
     path: Path
     scores: NDArray[np.float32] | None
-    """(classes,); None for a picture that cannot be read."""
+    """What the model gave for it, (classes,); None for a picture that cannot be read."""
     error: str = ""
     """Why it cannot be read, with its path."""
 
@@ -37,7 +37,7 @@ class Scored:
 def predict_pictures(
     model: Any, paths: Iterable[Path], *, batch_size: int = 16, workers: int | None = None
 ) -> Iterator[Scored]:
-    """Runs a model over pictures, in their order; threads decode ahead while it computes.
+    """Runs a classifier over pictures, in their order; threads decode ahead while it computes.
 
     Args:
         model: (B, H, W, 3) pixels 0-255 in, (B, classes) out, with a "preprocessing" layer.
@@ -53,10 +53,28 @@ def predict_pictures(
     Raises:
         ValueError: If the model takes or gives something else, or an argument is below 1.
     """
+    model_preset(model)
+    classifier = _layer(model, "classifier")
+    logits = classifier is not None and getattr(classifier, "activation", "") in (None, "linear")
+    for outcome in run_pictures(model, paths, batch_size=batch_size, workers=workers):
+        if logits and outcome.scores is not None:
+            scores = np.exp(outcome.scores - outcome.scores.max())
+            outcome = replace(outcome, scores=scores / scores.sum())
+        yield outcome
+
+
+def run_pictures(
+    model: Any, paths: Iterable[Path], *, batch_size: int = 16, workers: int | None = None
+) -> Iterator[Scored]:
+    """Runs any model over pictures as `predict_pictures` does; outputs are of any shape, as given.
+
+    Raises:
+        ValueError: If the model takes something else, or an argument is below 1.
+    """
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value is not None and value < 1:
             raise ValueError(f"{name}={value!r}: expected 1 or more")
-    preset = model_preset(model)
+    preset = _picture_preset(model)
     remaining = iter(paths)
     pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
     try:
@@ -82,11 +100,19 @@ def predict_pictures(
 
 
 def model_preset(model: Any) -> Preset:
-    """How a model wants its pictures.
+    """How a classifier wants its pictures.
 
     Raises:
         ValueError: If it does not say so, or is not from RGB pictures to scores of classes.
     """
+    preset = _picture_preset(model)
+    gives = model.output_shape
+    if not isinstance(gives, tuple) or len(gives) != 2 or gives[1] is None:
+        raise ValueError(f"model {model.name!r} gives {gives}, and not (B, classes)")
+    return preset
+
+
+def _picture_preset(model: Any) -> Preset:
     preset = getattr(_layer(model, "preprocessing"), "preset", None)
     if not isinstance(preset, Preset):
         raise ValueError(
@@ -98,9 +124,6 @@ def model_preset(model: Any) -> Preset:
         raise ValueError(f"model {model.name!r} takes {takes}, and not RGB pictures (B, H, W, 3)")
     if any(side not in (None, preset.crop) for side in takes[1:3]):
         raise ValueError(f"model {model.name!r} takes {takes}, and its preset gives {wanted}")
-    gives = model.output_shape
-    if not isinstance(gives, tuple) or len(gives) != 2 or gives[1] is None:
-        raise ValueError(f"model {model.name!r} gives {gives}, and not (B, classes)")
     return preset
 
 
@@ -118,21 +141,15 @@ def _scored(
     model: Any, group: Sequence[tuple[Path, NDArray[np.float32] | str]]
 ) -> Iterator[Scored]:
     pictures = [picture for _, picture in group if not isinstance(picture, str)]
-    rows = iter(_scores(model, np.stack(pictures)) if pictures else ())
+    rows: Iterator[NDArray[np.float32]] = iter(())
+    if pictures:
+        batch = preprocess_input(np.stack(pictures), model)
+        rows = iter(np.asarray(model.predict_on_batch(batch), np.float32))
     for path, picture in group:
         if isinstance(picture, str):
             yield Scored(path, None, picture)
         else:
             yield Scored(path, next(rows))
-
-
-def _scores(model: Any, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    scores = np.asarray(model.predict_on_batch(preprocess_input(pictures, model)), np.float32)
-    classifier = _layer(model, "classifier")
-    if classifier is not None and getattr(classifier, "activation", "") in (None, "linear"):
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        scores /= scores.sum(axis=1, keepdims=True)
-    return scores
 
 
 def model_labels(model: Any) -> Sequence[str] | None:

@@ -91,6 +91,50 @@ class LabelledFolder:
     """What told the classes: "WordNet id", "label", "class number" or "sorted order"."""
 
 
+class Listing(NamedTuple):
+    """The pictures of a folder: either its own, or those of the folders in it."""
+
+    root: Path
+    files: Sequence[Path]
+    """In sorted order; empty where there are folders of pictures."""
+    below: dict[Path, list[Path]]
+    """Each folder in sorted order, also one without pictures, with all pictures below it."""
+
+
+def listing(folder: StrPath) -> Listing:
+    """Lists the pictures of a folder; hidden files and folders are left out.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it holds no pictures, or both pictures and folders of pictures.
+    """
+    root = existing_folder(folder)
+    entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
+    files = [entry for entry in entries if not entry.is_dir() and _is_picture(entry.name)]
+    below = {entry: list(_below(entry)) for entry in entries if entry.is_dir()}
+    if not files and not any(below.values()):
+        raise ValueError(_no_pictures(root))
+    if files and any(below.values()):
+        raise ValueError(
+            f"{root}: the folder holds both pictures ({files[0].name}, …) and folders of pictures; "
+            "expected one or the other"
+        )
+    return Listing(root, files, below)
+
+
+def existing_folder(folder: StrPath) -> Path:
+    """The folder, `~` expanded.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "there is no such folder"
+        raise FileNotFoundError(f"{root}: {what}")
+    return root
+
+
 def find_labelled_pictures(
     folder: StrPath, classes: int, labels: Sequence[str] | None = None
 ) -> LabelledFolder:
@@ -110,20 +154,7 @@ def find_labelled_pictures(
         FileNotFoundError: If there is no such folder.
         ValueError: If it holds no pictures, or some of an unknown class.
     """
-    root = Path(folder).expanduser()
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "there is no such folder"
-        raise FileNotFoundError(f"{root}: {what}")
-    entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
-    files = [entry for entry in entries if not entry.is_dir() and _is_picture(entry.name)]
-    below = {entry: list(_below(entry)) for entry in entries if entry.is_dir()}
-    if not files and not any(below.values()):
-        raise ValueError(_no_pictures(root))
-    if files and any(below.values()):
-        raise ValueError(
-            f"{root}: the folder holds both pictures ({files[0].name}, …) and folders of pictures; "
-            "expected one or the other"
-        )
+    root, files, below = listing(folder)
     if files:
         return _labelled_by_name(root, files, classes, labels)
     return _labelled_by_folder(root, below, classes, labels)
@@ -143,7 +174,7 @@ def _labelled_by_name(
             pictures.append(LabelledPicture(file, target))
     if unknown:
         raise ValueError(
-            f"{root}: {len(unknown)} of {len(files)} pictures ({_some(unknown)}) have no "
+            f"{root}: {len(unknown)} of {len(files)} pictures ({some_names(unknown)}) have no "
             f"WordNet id in their names that is one of the model's {classes} classes; put others "
             "into a folder for each class"
         )
@@ -164,10 +195,12 @@ def _labelled_by_folder(
         targets, named_by = list(range(classes)), "sorted order"
     else:
         unknown = [name for name in names if name not in known]
-        expected = f"names such as {_some(list(known))}" if known else f"numbers below {classes}"
+        expected = (
+            f"names such as {some_names(list(known))}" if known else f"numbers below {classes}"
+        )
         raise ValueError(
-            f"{root}: {len(unknown)} of {len(names)} folders ({_some(unknown)}) are none of the "
-            f"model's {classes} classes; expected {expected}"
+            f"{root}: {len(unknown)} of {len(names)} folders ({some_names(unknown)}) are none of "
+            f"the model's {classes} classes; expected {expected}"
             + (f", or {classes} folders in the order of the classes" if labels is None else "")
         )
     return LabelledFolder(
@@ -188,7 +221,8 @@ def _known_classes(classes: int, labels: Sequence[str] | None) -> dict[str, int]
     return {}
 
 
-def _some(names: Sequence[str]) -> str:
+def some_names(names: Sequence[str]) -> str:
+    """The first three, for a message."""
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 

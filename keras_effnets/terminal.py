@@ -12,9 +12,19 @@ from typing import Any, TypeVar
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
+
+from keras_effnets.finetuning import Reporter
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -54,6 +64,11 @@ def command(app: typer.Typer, name: str) -> Callable[[F], F]:
 def complain(message: str) -> None:
     """Writes to standard error."""
     typer.echo("\n".join(map(printable, message.split("\n"))), err=True)
+
+
+def echo(message: str) -> None:
+    """Writes to standard output."""
+    typer.echo(printable(message))
 
 
 def show_json(value: Any) -> None:
@@ -136,3 +151,41 @@ def progress(what: str, total: int, *, hidden_to: int = 0) -> Iterator[Callable[
     ) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
+
+
+class RunReporter(Reporter):
+    """Shows a run on standard error: a line a message, and bars where that is a terminal."""
+
+    def say(self, message: str) -> None:
+        """Writes the line."""
+        complain(message)
+
+    @contextmanager
+    def bar(self, what: str, pictures: int) -> Iterator[Callable[[int], None]]:
+        """Shows the pictures done, how many a second, and the time left.
+
+        Yields:
+            What to call with the number of pictures done since.
+        """
+        console = Console(stderr=True)
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Speed(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        ) as bar:
+            task = bar.add_task(what, total=pictures)
+            yield lambda done: bar.advance(task, done)
+
+
+class _Speed(ProgressColumn):
+    """Pictures a second."""
+
+    def render(self, task: Task) -> Text:
+        """The speed, once it is known."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} pictures/s" if speed else "", style="progress.data.speed")

@@ -31,6 +31,10 @@ _log = logging.getLogger("keras_effnets")
 C = TypeVar("C", bound="ModelConfig")
 CLASSIFIER_BIASES = ("layers/classifier/dense/vars/1", "layers/conv_classifier/conv/vars/1")
 """Of a dense and of a convolved classifier, in Keras's `.weights.h5`."""
+AUXILIARY = ("aux1", "aux2")
+"""Classifiers that a network may have beside its own, for training only."""
+_AUXILIARY_GROUP = "layers/auxiliary_classifier"
+"""Of the first of them in Keras's `.weights.h5`."""
 SUFFIXES = (".keras", ".weights.h5", ".h5", ".safetensors", ".pth", ".pt", ".bin")
 
 
@@ -94,6 +98,7 @@ def load_weights(
     config = _settled(config, asked, stored.settings, os.fspath(weights))
     if stored.epsilon is not None:
         habits = replace(config.habits, epsilon=stored.epsilon)
+        # The checker wants every field to be of the type of the one that is named at run time.
         config = replace(config, **{stored.profile: habits})  # type: ignore[arg-type]
     normalisation = config.input_preset if interface.include_preprocessing else None
     fresh_classifier = interface.classes != config.classes
@@ -205,17 +210,12 @@ def _is_ours(path: Path) -> bool:
     """
     from weights_tools.checkpoint import read_checkpoint
     from weights_tools.digests import OURS, check_digests
+    from weights_tools.ours import has_our_layers
 
     checkpoint = read_checkpoint(path)
     if OURS in checkpoint.metadata:
         check_digests(checkpoint)
-
-    ours = {
-        name.partition(">")[2].lower()
-        for name in keras.saving.get_custom_objects()
-        if name.startswith("keras_effnets>")
-    }
-    return any(layer.kind in ours for layer in checkpoint.layers.values())
+    return has_our_layers(checkpoint)
 
 
 def _published(info: WeightsInfo, config: "ModelConfig") -> Stored:
@@ -264,6 +264,7 @@ def _foreign(
 def _defaults(config: "ModelConfig", profile: str) -> dict[str, Any]:
     """The settings under which a network is published."""
     defaults = {each.name: each.default for each in fields(config) if each.name in config.settled}
+    # The checker cannot know which fields these are.
     return replace(config, profile=profile, **defaults).settings  # type: ignore[arg-type]
 
 
@@ -344,10 +345,15 @@ def _keras_weights(
     with h5py.File(path) as file:
         biases = [file[name] for name in CLASSIFIER_BIASES if name in file]
         classes = int(biases[0].shape[0]) if biases else None
+        has_auxiliary = _AUXILIARY_GROUP in file
         provenance = json.loads(file.attrs.get("keras_effnets", "{}"))
     config = replace(config, profile=provenance.get("profile", config.profile))
     preset = Preset.from_dict(provenance["preset"]) if "preset" in provenance else None
     body = replace(interface, include_top=False, input_tensor=None, input_shape=(None, None, 3))
+    if hasattr(config, "aux_heads"):
+        # GoogLeNet's own field, which not every config has.
+        config = replace(config, aux_heads=has_auxiliary)  # type: ignore[call-arg]
+        body = replace(body, input_shape=(config.side, config.side, 3))  # for their windows
     if classes is None:
         donor = build(config, body)
     else:
@@ -397,21 +403,23 @@ def comparable(
 ) -> tuple[Shapes, Shapes]:
     """Both sides without what need not agree.
 
-    That is the whole head where one of them has none, if it may start afresh then, and the
-    classifier where its size is another, if that may.
+    That is the whole head where one of them has none, if it may start afresh then; each classifier
+    that one of them lacks or has in another size, if those may; and auxiliary classifiers that
+    nobody wants.
     """
     if not _of(head, wanted):
         dropped = _of(head, found)
     elif fresh_classifier and not _of(head, found):
         dropped = _of(head, wanted)
     else:
-        dropped = _of(("classifier",), {**wanted, **found})
-        same = all(wanted.get(name) == found.get(name) for name in dropped)
-        if same or not fresh_classifier:
-            return wanted, found
-    return tuple(  # type: ignore[return-value]
-        {name: shape for name, shape in side.items() if name not in dropped}
-        for side in (wanted, found)
+        dropped = _of(AUXILIARY, found) - wanted.keys()
+        for layer in ("classifier", *AUXILIARY) if fresh_classifier else ():
+            names = _of((layer,), {**wanted, **found})
+            if any(wanted.get(name) != found.get(name) for name in names):
+                dropped |= names
+    return (
+        {name: shape for name, shape in wanted.items() if name not in dropped},
+        {name: shape for name, shape in found.items() if name not in dropped},
     )
 
 

@@ -136,19 +136,75 @@ ALLOWED: dict[str, Row] = {
             "keras_effnets.multiply_adds",
         ),
     ),
+    "keras_effnets.optimizer": Row(("keras", "keras_effnets.surgery.rates.layer_decay")),
+    "keras_effnets.surgery": Row(
+        ("keras", "keras_effnets.layers", "keras_effnets.surgery"),
+    ),
     "keras_effnets.preprocessing": Row(("numpy", "PIL", "keras_effnets.preset")),
     "keras_effnets.contact_sheet": Row(("PIL", "keras_effnets.preprocessing")),
     "keras_effnets.folders": Row(("keras_effnets.preprocessing",)),
+    "keras_effnets.data": Row(
+        (
+            "numpy",
+            "keras_effnets.data",
+            "keras_effnets.folders",
+            "keras_effnets.preprocessing",
+            "keras_effnets.preset",
+        ),
+    ),
+    "keras_effnets.data.augmentation": Row(("keras", "numpy", "PIL"), in_functions=("tensorflow",)),
+    "keras_effnets.data.batching": Row(
+        (
+            "numpy",
+            "keras_effnets.data",
+            "keras_effnets.preprocessing",
+            "keras_effnets.preset",
+        ),
+        in_functions=("tensorflow",),
+        for_types=("tensorflow",),
+    ),
+    "keras_effnets.data.dogs_archive": Row(
+        ("numpy", "keras_effnets.data", "keras_effnets.folders"), in_functions=("scipy",)
+    ),
+    "keras_effnets.data.dogs_tfds": Row(
+        ("keras_effnets.cache", "keras_effnets.data"), in_functions=("tensorflow_datasets",)
+    ),
     "keras_effnets.evaluation": Row(COMMANDS),
-    "keras_effnets.terminal": Row(COMMANDS),
-    "keras_effnets.cli": Row((*COMMANDS, "keras_effnets.terminal")),
+    "keras_effnets.finetuning": Row(
+        (
+            "filelock",
+            "keras",
+            "matplotlib",
+            "numpy",
+            "safetensors",
+            "keras_effnets.contact_sheet",
+            "keras_effnets.data",
+            "keras_effnets.evaluation",
+            "keras_effnets.finetuning",
+            "keras_effnets.optimizer",
+            "keras_effnets.preprocessing",
+            "keras_effnets.registry",
+            "keras_effnets.surgery",
+            "keras_effnets.version",
+            "keras_effnets.weights_file.replacing",
+        ),
+        in_functions=("jax", "tensorflow"),
+    ),
+    "keras_effnets.terminal": Row((*COMMANDS, "keras_effnets.finetuning")),
+    "keras_effnets.commands": Row(
+        (*COMMANDS, "keras_effnets.commands", "keras_effnets.finetuning", "keras_effnets.terminal"),
+    ),
+    "keras_effnets.cli": Row(("typer", "keras_effnets.commands", "keras_effnets.terminal")),
     "keras_effnets": Row(
         (
             "keras_effnets.catalog",
+            "keras_effnets.finetuning.finetune",
             "keras_effnets.models",
+            "keras_effnets.optimizer",
             "keras_effnets.preprocessing",
             "keras_effnets.preset",
             "keras_effnets.registry",
+            "keras_effnets.surgery",
             "keras_effnets.version",
         ),
     ),
@@ -189,7 +245,9 @@ ALLOWED: dict[str, Row] = {
     "weights_tools.torch_pickle": Row(("weights_tools.tensors", "weights_tools.torch_globals")),
     "weights_tools.zip_archive": Row(("numpy", "weights_tools.tensors")),
     "weights_tools.torch_writer": Row(("numpy", "keras_effnets.weights_file.replacing")),
-    "weights_tools.donor": Row(("h5py", "keras", "keras_effnets", "weights_tools.checkpoint")),
+    "weights_tools.donor": Row(
+        ("h5py", "keras", "keras_effnets", "weights_tools.checkpoint", "weights_tools.ours")
+    ),
     "weights_tools.export_torch": Row(
         (
             "keras",
@@ -216,6 +274,7 @@ ALLOWED: dict[str, Row] = {
             "keras_effnets.deferred",
             "keras_effnets.models.config",
             "keras_effnets.preset",
+            "keras_effnets.weights.AUXILIARY",
             "weights_tools.checkpoint",
             "weights_tools.head",
             "weights_tools.rules",
@@ -244,7 +303,7 @@ ALLOWED: dict[str, Row] = {
     ),
     # The only place that imports torch, and whoever verifies nothing needs none of these.
     "weights_tools.peers": Row(
-        ("numpy", "PIL", "keras_effnets"),
+        ("numpy", "PIL", "keras_effnets", "weights_tools.nin_peer"),
         in_functions=(
             "torch",
             "torchvision",
@@ -254,6 +313,10 @@ ALLOWED: dict[str, Row] = {
         ),
     ),
     "weights_tools.reference": Row(("numpy", "PIL", "keras_effnets", "weights_tools")),
+    "weights_tools.nin_peer": Row(("keras_effnets.models.nin",)),
+    "weights_tools.diagnosis": Row(
+        ("weights_tools.observed", "weights_tools.recorded", "weights_tools.verification")
+    ),
     "weights_tools.verify": Row(("keras", "numpy", "keras_effnets", "weights_tools")),
     # `inspect` needs no Keras, and `keras_effnets` would bring it.
     "weights_tools.digests": Row(("numpy", "weights_tools.checkpoint")),
@@ -270,7 +333,12 @@ ALLOWED: dict[str, Row] = {
         in_functions=("keras_effnets", "weights_tools"),
         for_types=("keras_effnets", "weights_tools"),
     ),
-    "examples": Row((*COMMANDS, "matplotlib", "skimage", "sklearn", "tensorflow")),
+    "examples.demo": Row(("textures",)),
+    "examples.finetune_stanford_dogs": Row((PUBLIC,), in_functions=("tensorflow_datasets",)),
+    "examples.train_cifar_lineage": Row(
+        (PUBLIC, "keras_effnets.data", "keras", "matplotlib", "numpy", "PIL", "sklearn")
+    ),
+    "examples": Row((PUBLIC, "PIL")),
 }
 
 

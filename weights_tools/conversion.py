@@ -10,6 +10,7 @@ import numpy as np
 from keras_effnets.deferred import Shapes, Values
 from keras_effnets.models.config import ModelConfig
 from keras_effnets.preset import Preset
+from keras_effnets.weights import AUXILIARY
 from weights_tools.checkpoint import CheckpointError, read_checkpoint
 from weights_tools.head import Head, find_head
 from weights_tools.rules import Rule, transform, transformed_shape
@@ -121,6 +122,7 @@ class Conversion:
         if self.epsilon is None:
             return config
         habits = replace(config.habits, epsilon=self.epsilon)
+        # The checker wants every field to be of the type of the one that is named at run time.
         return replace(config, **{self.profile: habits})  # type: ignore[arg-type]
 
     def values(self, shapes: Shapes, fresh_classifier: bool = False) -> Values:
@@ -172,7 +174,7 @@ class Conversion:
         return {r.target: partial(_value, r.kind, self.tensors[r.source]) for r in rules}
 
     def _layers_left(self, shapes: Shapes, fresh: bool) -> tuple[str, ...]:
-        """Names of the layers that get no values: none, the classifier, or all of the head."""
+        """Names of the layers that get no values: none, the classifiers, or all of the head."""
         bias = next(
             (s for n, s in shapes.items() if n.startswith(_CLASSIFIER) and len(s) == 1), None
         )
@@ -180,13 +182,22 @@ class Conversion:
             return self._config.head
         if fresh and bias != (self.classes,):
             whole = not self._include_top or self._head.tensors.isdisjoint(self.tensors)
-            return self._config.head if whole else ("classifier",)
+            return self._config.head if whole else ("classifier", *self._auxiliary_left(shapes))
         if not self.classes:
             raise CheckpointError(
                 f"{self.checkpoint.path} holds no classifier: take include_top=False, or classes= "
                 f"other than {self._config.classes} for one that starts untrained"
             )
-        return ()
+        return tuple(self._auxiliary_left(shapes)) if fresh else ()
+
+    def _auxiliary_left(self, shapes: Shapes) -> Iterator[str]:
+        """The auxiliary classifiers that are not in the file, or of another size there."""
+        sources = {rule.target: rule.source for rule in self.rules}
+        for layer in AUXILIARY:
+            bias = f"{layer}/dense/bias"
+            tensor = self.tensors.get(sources.get(bias, ""))
+            if bias in shapes and (tensor is None or tensor.shape != shapes[bias]):
+                yield layer
 
     def _may_leave(self, key: str, headless: bool) -> bool:
         """Whether a tensor that no variable takes is none that anybody would miss."""

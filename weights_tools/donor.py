@@ -23,6 +23,7 @@ from keras_effnets.registry import get_builder, list_models
 from keras_effnets.weights import CLASSIFIER_BIASES
 from keras_effnets.weights_file import WeightsFile
 from weights_tools.checkpoint import read_checkpoint
+from weights_tools.ours import has_our_layers
 
 INPUTS = (".safetensors", ".keras", ".weights.h5")
 
@@ -73,8 +74,11 @@ def _find(model: Any, name: str | None, profile: str | None) -> Donor:
         if path.suffix == ".safetensors":
             return _from_weights_file(path, name)
         if path.suffix == ".keras":
+            checkpoint = read_checkpoint(path)
+            if not has_our_layers(checkpoint):
+                raise ValueError(f"{path} is no network that keras_effnets made")
             donor = keras.saving.load_model(path, compile=False)
-            counters = json.loads(read_checkpoint(path).metadata.get("counters", "{}"))
+            counters = json.loads(checkpoint.metadata.get("counters", "{}"))
             return replace(_from_model(donor, str(path), name or donor.name), counters=counters)
         return _from_keras_weights(path, name, profile)
     if str(model) not in list_models():

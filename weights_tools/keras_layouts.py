@@ -39,6 +39,8 @@ class Layer(NamedTuple):
     """Its class, in small letters without underscores: "depthwiseconv2d"."""
     config: dict[str, Any]
     """Its config, empty where the file has none."""
+    registered: str = ""
+    """What the config says of where its class is from: "package>Class"; empty for Keras's own."""
 
 
 class KerasFile(NamedTuple):
@@ -81,7 +83,10 @@ def _sublayers(config: Any) -> list[tuple[str, str, dict[str, Any]]]:
 
 def _layers_of(config: Any, prefix: str = "") -> Iterator[tuple[str, Layer]]:
     for kind, name, layer in _sublayers(config):
-        yield prefix + name, Layer(kind, layer["config"])
+        # Whole models in `.h5` have it as the class's name.
+        origins = (layer.get("registered_name"), layer["class_name"])
+        registered = next((o for o in origins if isinstance(o, str) and ">" in o), "")
+        yield prefix + name, Layer(kind, layer["config"], registered)
         yield from _layers_of(layer, f"{prefix}{name}/")
 
 

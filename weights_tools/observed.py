@@ -5,6 +5,7 @@ the order in which the network computes them, and arrays in Keras's order of axe
 """
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 VALUES = 16_384
 """At most so many values are kept of a point, over all pictures."""
 LOGITS = "classifier/dense:output"
+MEANS = "classifier:output"
+"""The logits where the classifier is a convolution: the mean of each class's map."""
 PREPARED = "preprocessing:output"
 
 
@@ -40,7 +43,7 @@ class Observer:
 
     def see(self, point: str, value: NDArray[Any]) -> None:
         """Keeps samples of one picture's `value` (1, ..., C)."""
-        limit = value.size if point == LOGITS else self._limit
+        limit = value.size if point in (LOGITS, MEANS) else self._limit
         self._shapes[point] = value.shape[1:]
         self._values.setdefault(point, []).append(value.ravel()[:: step(value.size, limit)].copy())
 
@@ -50,6 +53,11 @@ class Observer:
             point: Samples(self._shapes[point], np.stack(values))
             for point, values in self._values.items()
         }
+
+
+def logits_point(points: Container[str]) -> str:
+    """Which of `points` holds the logits."""
+    return MEANS if MEANS in points else LOGITS
 
 
 def step(size: int, limit: int) -> int:

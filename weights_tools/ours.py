@@ -13,8 +13,26 @@ from keras_effnets.deferred import variables_by_path
 from keras_effnets.preset import Preset
 from keras_effnets.registry import get_builder
 from keras_effnets.weights_file import digest
-from weights_tools.checkpoint import read_checkpoint
+from weights_tools.checkpoint import Checkpoint, read_checkpoint
 from weights_tools.observed import Observer, Samples
+
+_PACKAGE = "keras_effnets>"
+
+
+def has_our_layers(checkpoint: Checkpoint) -> bool:
+    """Whether a file of Keras's has layers of ours in it.
+
+    Its config says so, where it has one; a file of weights alone has only the names of classes.
+    """
+    told = [layer for layer in checkpoint.layers.values() if layer.config]
+    if told:
+        return any(layer.registered.startswith(_PACKAGE) for layer in told)
+    kinds = {
+        name.removeprefix(_PACKAGE).lower()
+        for name in keras.saving.get_custom_objects()
+        if name.startswith(_PACKAGE)
+    }
+    return any(layer.kind in kinds for layer in checkpoint.layers.values())
 
 
 def provenance(file: Path) -> dict[str, str] | None:
@@ -24,13 +42,8 @@ def provenance(file: Path) -> dict[str, str] | None:
         ValueError: If it cannot be read.
     """
     checkpoint = read_checkpoint(file)
-    kinds = {
-        name.partition(">")[2].lower()
-        for name in keras.saving.get_custom_objects()
-        if name.startswith("keras_effnets>")
-    }
-    ours = any(layer.kind in kinds for layer in checkpoint.layers.values())
-    return checkpoint.metadata if ours or "keras_effnets" in checkpoint.metadata else None
+    ours = "keras_effnets" in checkpoint.metadata or has_our_layers(checkpoint)
+    return checkpoint.metadata if ours else None
 
 
 def load(file: Path, model: str, classes: int, profile: str | None = None) -> keras.Model:
@@ -99,9 +112,10 @@ def observe(
     for point in points:
         path, _, side = point.partition(":")
         layer = sublayer(network, path)
-        # The unit pads before it convolves, where torch's convolution does both.
         if side == "input" and path.endswith("/conv"):
-            layer = sublayer(network, path.removesuffix("/conv"))
+            unit = sublayer(network, path.removesuffix("/conv"))
+            # One that pads does so before it convolves, where torch's convolution does both.
+            layer = unit if hasattr(unit, "padding") else layer
         _watch(layer, side, _seer(observer, point))
     for picture in pixels:
         network(picture[None].astype(np.float32), training=False)
@@ -132,15 +146,17 @@ def _seer(observer: Observer, point: str) -> Callable[[Any], None]:
 
 def _watch(layer: Any, side: str, see: Callable[[Any], None]) -> None:
     """Has `see` called with the layer's input, or with its output before any activation."""
-    if side == "output" and hasattr(layer, "activation"):
-        # Torch's layers have no activation of their own.
-        activate = layer.activation
+    # Torch's layers have no activation of their own. Keras's hold it as `activation`, and a layer
+    # that is made of layers has its name there.
+    held = "_activate" if hasattr(layer, "_activate") else "activation"
+    if side == "output" and hasattr(layer, held):
+        activate = getattr(layer, held)
 
         def activation(value: Any) -> Any:
             see(value)
             return activate(value)
 
-        layer.activation = activation
+        setattr(layer, held, activation)
         return
     call = layer.call
 

@@ -5,6 +5,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from keras_effnets.catalog import WEIGHTS, WeightsInfo
+from keras_effnets.models.nin import NiNConfig
 from keras_effnets.preset import Preset
 from keras_effnets.registry import get_builder
+from weights_tools import nin_peer
+
+TIMM_NAMES = {
+    "mobilenet_v2": "mobilenetv2_100",
+    "se_resnet50": "seresnet50",
+    "se_resnet101": "seresnet101",
+    "se_resnet152": "seresnet152",
+    "se_resnext50_32x4d": "seresnext50_32x4d",
+    "se_resnext101_32x4d": "seresnext101_32x4d",
+}
+"""By ours; the others are the same."""
 
 
 class NoPeerError(OSError):
@@ -30,6 +43,8 @@ class Peer:
     """To (side, side, 3)."""
     prepared: Callable[[Image.Image], Any]
     """To what the network takes, a float32 tensor (3, side, side)."""
+    source: str | None = None
+    """Whose names its tensors have, where they are not the checkpoint's."""
 
 
 # `import_module` here and below: so types are checked alike where these packages are and are not.
@@ -68,6 +83,8 @@ def _torchvision(model: str, classes: int, published: WeightsInfo | None, side: 
         models = importlib.import_module("torchvision.models")
     except (ImportError, RuntimeError) as error:  # its compiled part may not fit torch
         raise _absent("torchvision", error) from error
+    if model not in models.list_models():
+        raise ValueError(f"torchvision has no {model}: its checkpoints cannot be compared")
     known = models.get_model_weights(model)
     name = published.name if published else ""
     weights = known[name] if name in known.__members__ else known.DEFAULT
@@ -76,11 +93,25 @@ def _torchvision(model: str, classes: int, published: WeightsInfo | None, side: 
     transform.crop_size, transform.resize_size = [size.crop], [size.resize]
     plain = copy.deepcopy(transform)
     plain.mean, plain.std = [0.0] * 3, [1.0] * 3
+    options: dict[str, Any] = {"num_classes": classes}
+    if model == "googlenet":
+        options |= {"aux_logits": False, "init_weights": False}
+    network = models.get_model(model, weights=None, **options)
+    prepared: Callable[[Image.Image], Any] = transform
+    if model == "googlenet":
+        # With published weights it maps its pictures to -1 to 1 itself, which is part of how they
+        # are prepared here.
+        mapped = partial(type(network)._transform_input, SimpleNamespace(transform_input=True))
+
+        def prepared(image: Image.Image) -> Any:
+            return mapped(transform(image)[None])[0]
+
     return Peer(
         package="torchvision",
-        network=models.get_model(model, weights=None, num_classes=classes),
+        network=network,
         resized=_plain(plain),
-        prepared=transform,
+        prepared=prepared,
+        source="torchvision",
     )
 
 
@@ -92,7 +123,7 @@ def _timm(
         data = importlib.import_module("timm.data")
     except (ImportError, RuntimeError) as error:  # it imports torchvision
         raise _absent("timm", error) from error
-    name = prefix + {"mobilenet_v2": "mobilenetv2_100"}.get(model, model)
+    name = prefix + TIMM_NAMES.get(model, model)
     network = timm.create_model(name, pretrained=False, num_classes=classes)
     options = data.resolve_data_config({}, model=network)
     if side is not None:
@@ -129,7 +160,25 @@ def _efficientnet_pytorch(
     config = replace(get_builder(model).config, profile="tensorflow", preset=None)
     stated = [each.preset for each in WEIGHTS.get(model, ()) if each.package]
     preset = published.preset if published else next(iter(stated), config.input_preset)
-    preset = preset if side is None else preset.at(side)
+    resized, prepared = _by_preset(preset if side is None else preset.at(side))
+    return Peer(package=package, network=network, resized=resized, prepared=prepared)
+
+
+def _sequential(model: str, classes: int, published: WeightsInfo | None, side: int | None) -> Peer:
+    """A network that no library has, nor any preparation of its pictures."""
+    config = get_builder(model).config
+    if not isinstance(config, NiNConfig):
+        raise ValueError(f"no library has {model}: its checkpoints cannot be compared")
+    preset = config.input_preset
+    resized, prepared = _by_preset(preset if side is None else preset.at(side))
+    network = nin_peer.network(import_torch(), config, classes)
+    return Peer(package="torch", network=network, resized=resized, prepared=prepared)
+
+
+def _by_preset(
+    preset: Preset,
+) -> tuple[Callable[[Image.Image], NDArray[np.uint8]], Callable[[Image.Image], Any]]:
+    """What a `Peer` does to pictures, where its library leaves that to others."""
 
     def resized(image: Image.Image) -> NDArray[np.uint8]:
         size = [int(preset.resize * n / min(image.size)) for n in image.size]
@@ -142,14 +191,16 @@ def _efficientnet_pytorch(
         x = (resized(image).astype(np.float64) - preset.mean) / preset.std
         return import_torch().from_numpy(x.astype(np.float32).transpose(2, 0, 1).copy())
 
-    return Peer(package=package, network=network, resized=resized, prepared=prepared)
+    return resized, prepared
 
 
 PEERS: dict[str, Callable[[str, int, WeightsInfo | None, int | None], Peer]] = {
     "torchvision": _torchvision,
+    "torchvision_legacy": _torchvision,
     "timm": partial(_timm, ""),
     "timm_tf": partial(_timm, "tf_"),
     "efficientnet_pytorch": _efficientnet_pytorch,
+    "sequential": _sequential,
 }
 """By the name of the source; takes a model, its number of classes, the published set if it is one,
 and a side other than the library's own."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_effnets.weights_file import replacing
-from weights_tools.observed import LOGITS, PREPARED, VALUES, Samples, step
+from weights_tools.observed import LOGITS, MEANS, PREPARED, VALUES, Samples, logits_point, step
 from weights_tools.pictures import Picture
 
 FORMAT = 1
@@ -75,7 +75,7 @@ class Reference:
     @property
     def logits(self) -> NDArray[np.float32]:
         """(B, classes)."""
-        return self.points[LOGITS].values
+        return self.points[logits_point(self.points)].values
 
     @property
     def spread(self) -> float:
@@ -147,14 +147,15 @@ def _parsed(arrays: dict[str, NDArray[Any]]) -> Reference:
     if count == 0 or side != width:
         raise ValueError(f"pixels of shape {pixels.shape}")
     points = {}
+    logits = logits_point(about["shapes"])
     for point, whole in about["shapes"].items():
         shape = tuple(int(n) for n in whole)
         size = int(np.prod(shape))
-        limit = size if point == LOGITS else max(1, VALUES // count)
+        limit = size if point in (LOGITS, MEANS) else max(1, VALUES // count)
         kept = (count, len(range(0, size, step(size, limit))))
         values = _checked(point, arrays[f"points/{point}"], np.float32, kept)
         points[point] = Samples(shape, values)
-    if missing := {PREPARED, LOGITS} - points.keys():
+    if missing := {PREPARED, logits} - points.keys():
         raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     return Reference(
         **texts,

@@ -17,7 +17,7 @@ from keras_effnets.deferred import outline
 from keras_effnets.registry import get_builder
 from keras_effnets.weights_file import digest
 from weights_tools.conversion import Conversion
-from weights_tools.observed import LOGITS, PREPARED, Observer, Samples, relative_error
+from weights_tools.observed import MEANS, PREPARED, Observer, Samples, relative_error
 from weights_tools.peers import Peer, find_peer, import_torch
 from weights_tools.pictures import Picture
 from weights_tools.recorded import Reference
@@ -61,12 +61,12 @@ def run_reference(
     build = partial(builder, weights=None, profile=conversion.profile, classes=classes)
     values = conversion.values(outline(build))
     peer = find_peer(conversion.source, model, classes, published, side)
-    # As the network calls them: a file may have more before the names, or a head called otherwise.
-    rules = list(sources_of(builder.config)[conversion.source].rules(builder.config))
+    # As the network calls them: a file may have more before the names, older ones, or a head called
+    # otherwise.
+    spelled = sources_of(builder.config)[peer.source or conversion.source]
+    rules = list(spelled.rules(builder.config))
     tensors = {rule.target: conversion.tensors[rule.source] for rule in conversion.rules}
     _load(peer, {rule.source: tensors[rule.target] for rule in rules})
-    if not any(f"{rule.target.rpartition('/')[0]}:output" == LOGITS for rule in rules):
-        raise ValueError(f"{model} does not end in a dense layer: comparing it is not supported")
     images = [Image.fromarray(picture) for picture in pictures]
     inputs = [peer.prepared(image).float()[None] for image in images]
     single = _observed(peer.network, rules, inputs)
@@ -119,7 +119,7 @@ def _load(peer: Peer, tensors: Mapping[str, NDArray[Any]]) -> None:
     peer.network.eval()
 
 
-def _observed(network: Any, rules: Iterable[Rule], inputs: Sequence[Any]) -> dict[str, Samples]:
+def _observed(network: Any, rules: Sequence[Rule], inputs: Sequence[Any]) -> dict[str, Samples]:
     """Samples of each sublayer that the rules name, inputs shown one at a time."""
     observer = Observer(len(inputs))
 
@@ -140,10 +140,13 @@ def _observed(network: Any, rules: Iterable[Rule], inputs: Sequence[Any]) -> dic
             hooks.append(part.drop.register_forward_pre_hook(_of_input(see, f"{path}:output")))
         elif variable == "gamma":
             hooks.append(part.register_forward_hook(_of_output(see, f"{path}:output")))
+    averages = any(rule.target.startswith("classifier/conv/") for rule in rules)
     with import_torch().inference_mode():
         for x in inputs:
             see(PREPARED, x)
-            network(x)
+            logits = network(x)
+            if averages:
+                see(MEANS, logits)
     for hook in hooks:
         hook.remove()
     return observer.samples()

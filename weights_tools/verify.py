@@ -1,7 +1,7 @@
 """Compares a converted network with its reference, and names the first sublayer that differs."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,16 @@ import numpy as np
 from keras_effnets import cache
 from keras_effnets.catalog import WEIGHTS
 from keras_effnets.preprocessing import load_image
-from weights_tools.observed import LOGITS, PREPARED, Samples, error, relative_error
+from weights_tools.diagnosis import compared, first_divergence, notes_on, stages_of
+from weights_tools.observed import logits_point, relative_error
 from weights_tools.ours import at_side, digests, load, observe, preset_of, provenance
 from weights_tools.pictures import as_file, drawn, read_pictures
 from weights_tools.recorded import Reference, read_reference
 from weights_tools.reference import run_reference
-from weights_tools.verification import PICTURES, Comparison, Divergence, Verification
+from weights_tools.verification import PICTURES, Comparison, Verification
 
 TOLERANCE = 1e-4
 """Of max|Δ| / max|reference|."""
-NOISE_FACTOR = 4
-"""Where the reference in float32 is so inexact that this much of it is above the tolerance, that
-is the tolerance."""
-ALIVE = 0.1
-"""Spread of the logits from which a reference is alive."""
 
 
 def verify(
@@ -116,8 +112,8 @@ def examine(
     resized = np.stack([load_image(as_file(picture), wanted) for picture in reference.pictures])
     picture_error = relative_error(resized, reference.pixels.astype(np.float32))
     seen = observe(network, reference.points, reference.pixels)
-    sublayers = tuple(_compared(seen, reference, tolerance))
-    notes = list(_notes(reference, header or {}, tolerance))
+    sublayers = tuple(compared(seen, reference, tolerance))
+    notes = list(notes_on(reference, header or {}, tolerance))
     # Nothing says how the pictures of a checkpoint that is not published were prepared.
     known = reference.weights_set is not None
     if picture_error > tolerance and not known:
@@ -126,8 +122,8 @@ def examine(
             f"than the preset {wanted.to_dict()}, and nothing says which is right"
         )
     pixels = Comparison(PICTURES, picture_error, tolerance if known else float("inf"))
-    stages = (pixels, *_stages(sublayers))
-    theirs, mine = reference.logits, seen[LOGITS].values
+    stages = (pixels, *stages_of(sublayers))
+    theirs, mine = reference.logits, seen[logits_point(seen)].values
     agreement = 0.0
     if mine.shape == theirs.shape:
         agreement = float((mine.argmax(1) == theirs.argmax(1)).mean())
@@ -144,118 +140,10 @@ def examine(
         spread=reference.spread,
         stages=stages,
         sublayers=sublayers,
-        first=_first(pixels, sublayers, own, reference),
+        first=first_divergence(pixels, sublayers, own, reference),
         top1_agreement=agreement,
         notes=tuple(notes),
     )
-
-
-def _compared(
-    seen: dict[str, Samples], reference: Reference, tolerance: float
-) -> Iterator[Comparison]:
-    for point, theirs in reference.points.items():
-        allowed = max(tolerance, NOISE_FACTOR * reference.noise[point])
-        yield Comparison(point, error(seen.get(point), theirs), allowed)
-
-
-def _stages(sublayers: Sequence[Comparison]) -> Iterator[Comparison]:
-    """A stage's features are what the first convolution after it is given."""
-    part = "preprocessing"
-    for found in sublayers:
-        path, _, side = found.name.partition(":")
-        if found.name == PREPARED or found.name == LOGITS:
-            name = "logits" if found.name == LOGITS else part
-            yield Comparison(name, found.error, found.tolerance)
-        elif side == "input" and (now := path.split("/")[0].split("_block")[0]) != part:
-            if part != "preprocessing":
-                yield Comparison(part, found.error, found.tolerance)
-            part = now
-
-
-def _first(
-    pixels: Comparison,
-    sublayers: Sequence[Comparison],
-    own: dict[str, str],
-    reference: Reference,
-) -> Divergence | None:
-    if not pixels.ok:
-        return Divergence(
-            sublayer=PICTURES,
-            side="output",
-            before=None,
-            after=pixels.error,
-            tensors=(),
-            reason="the preset resizes or crops pictures otherwise than the reference does",
-        )
-    agreed: dict[str, float] = {}
-    for found in sublayers:
-        if found.ok:
-            agreed[found.name] = found.error
-            continue
-        path, _, side = found.name.partition(":")
-        last = next(reversed(agreed), None)
-        if side == "output" and f"{path}:input" in agreed:
-            last = f"{path}:input"
-        tensors: tuple[str, ...] = ()
-        if side == "output":
-            inside = [name for name in own if name.startswith(f"{path}/")]
-            tensors = tuple(n for n in inside if own[n] != reference.digests[n])
-        return Divergence(
-            sublayer=path,
-            side=side,
-            before=agreed.get(last) if last else None,
-            after=found.error,
-            tensors=tuple(name.rpartition("/")[2] for name in tensors),
-            reason=_reason(found.name, last, tensors),
-        )
-    return None
-
-
-def _reason(point: str, last: str | None, tensors: Sequence[str]) -> str:
-    path, _, side = point.partition(":")
-    if point == PREPARED:
-        return "the preset's mean or std are not the reference's: same pixels, other input"
-    if side == "input":
-        before = (last or "").partition(":")[0]
-        return (
-            f"{before} still agrees, and what {path} is given does not: an activation, a gate, a "
-            "skip or a pooling between them is not the reference's"
-        )
-    if tensors:
-        names = ", ".join(name.rpartition("/")[2] for name in tensors)
-        return f"same input, other output: its {names} {_is(tensors)} not the original's"
-    return (
-        "same input, other output, and its tensors are the original's: it computes otherwise, "
-        "for instance with another padding, stride or epsilon"
-    )
-
-
-def _is(names: Sequence[str]) -> str:
-    return "is" if len(names) == 1 else "are"
-
-
-def _notes(reference: Reference, header: Mapping[str, str], tolerance: float) -> Iterator[str]:
-    noise = max(reference.noise.values())
-    if NOISE_FACTOR * noise > tolerance:
-        yield (
-            f"the reference's own rounding is {noise:.1e}: where it is above {tolerance:.1e} / "
-            f"{NOISE_FACTOR}, {NOISE_FACTOR} times as much is allowed"
-        )
-    if reference.spread < ALIVE:
-        yield (
-            f"the reference is not alive: spread {reference.spread:.2g} < {ALIVE}; its answers "
-            "hardly depend on the picture, so that agreeing with it proves little"
-        )
-    if header.get("source_sha256", reference.sha256) != reference.sha256:
-        yield (
-            f"the file comes from the checkpoint {header['source_sha256'][:8]}…, the reference "
-            f"from {reference.sha256[:8]}…"
-        )
-    if header.get("profile", reference.profile) != reference.profile:
-        yield (
-            f"the file's profile is {header['profile']!r}, and {reference.source} checkpoints "
-            f"are right in {reference.profile!r}"
-        )
 
 
 def _check_recorded(

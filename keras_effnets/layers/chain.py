@@ -101,11 +101,16 @@ class Chain(keras.layers.Layer):
         return config
 
 
+def layers_within(layer: Any) -> Iterator[Any]:
+    """`layer` and every layer inside it, those of blocks and of nested models included."""
+    yield layer
+    if isinstance(layer, Chain):
+        yield from (inner for _, inner in layer._nested())
+    elif isinstance(layer, keras.Model):
+        yield from nested_layers(layer)
+
+
 def nested_layers(model: keras.Model) -> Iterator[Any]:
     """Every layer of `model`, those inside blocks and inside nested models included."""
     for layer in model.layers:
-        yield layer
-        if isinstance(layer, Chain):
-            yield from (inner for _, inner in layer._nested())
-        elif isinstance(layer, keras.Model):
-            yield from nested_layers(layer)
+        yield from layers_within(layer)

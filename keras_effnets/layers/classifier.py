@@ -64,13 +64,16 @@ class Classifier(_Head):
 
     def assemble(self, channels: int) -> None:
         """Adds dropout and the dense layer."""
+        # ±1 / sqrt(classes), as the papers' code starts a thousand of them, would make the logits
+        # of a few huge: there it is ±1 / sqrt(channels).
+        widest = max(channels, self.classes)
         self.add("dropout", keras.layers.Dropout, self.dropout_rate)
         self.add(
             "dense",
             keras.layers.Dense,
             self.classes,
             activation=self.activation,
-            kernel_initializer=FanOutUniform(1 / 3),
+            kernel_initializer=FanOutUniform(self.classes / (3 * widest)),
         )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -4,6 +4,7 @@ import math
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 
 from keras_effnets.layers.chain import Shape, register
 
@@ -99,3 +100,31 @@ class AdaptiveAveragePool(keras.layers.AdaptiveAveragePooling2D):
     def __init__(self, output_size: int, **kwargs: Any) -> None:
         kwargs.setdefault("data_format", "channels_last")
         super().__init__(output_size, **kwargs)
+
+    def call(self, inputs: Any) -> Any:
+        """The means; where the sides are known, without looking for windows in the graph.
+
+        Keras's own graph fails on pictures of one pixel.
+        """
+        if None in inputs.shape[1:3]:
+            return super().call(inputs)
+        outputs = inputs
+        for axis, (side, windows) in enumerate(
+            zip(inputs.shape[1:3], self.output_size, strict=True), 1
+        ):
+            if side != windows:
+                means = keras.ops.convert_to_tensor(_window_means(side, windows), inputs.dtype)
+                # tensordot puts the windows last: back to where the side was.
+                outputs = keras.ops.moveaxis(
+                    keras.ops.tensordot(outputs, means, [[axis], [0]]), -1, axis
+                )
+        return outputs
+
+
+def _window_means(side: int, windows: int) -> np.ndarray:
+    """(side, windows): what each pixel of a side counts in the mean of each window."""
+    means = np.zeros((side, windows), np.float32)
+    for window in range(windows):
+        start, end = window * side // windows, -(-(window + 1) * side // windows)
+        means[start:end, window] = 1 / (end - start)
+    return means

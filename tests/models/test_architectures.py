@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 
 import keras
 import pytest
@@ -12,7 +11,6 @@ import keras_effnets
 from keras_effnets.deferred import count_parameters, outline
 from keras_effnets.models import efficientnet, efficientnet_lite, mobilenet_v2
 
-GOLDEN = Path(__file__).parent / "golden"
 B0_CHANNELS = (32, 16, 24, 40, 80, 112, 192, 320, 1280)
 LITE0_CHANNELS = (16, 24, 40, 80, 112, 192, 320)
 
@@ -226,21 +224,3 @@ def test_lite_is_of_tensorflow_heritage():
         assert config.profile == "tensorflow"
         assert (habits.padding, habits.epsilon, habits.momentum) == ("same", 1e-3, 0.99)
         assert (habits.mean, habits.std) == ((127.0,) * 3, (128.0,) * 3)
-
-
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("EfficientNetB0", "efficientnet_b0"),
-        ("EfficientNetLite0", "efficientnet_lite0"),
-        ("MobileNetV2", "mobilenet_v2"),
-    ],
-)
-def test_variable_paths_are_the_golden_ones(name, file):
-    golden = (GOLDEN / f"{file}.txt").read_text().split("\n")
-    lines = [f"{path} {'x'.join(map(str, shape))}" for path, shape in shapes_of(name).items()]
-    assert [*lines, ""] == golden, (
-        f"the variables of {name} are not those of tests/models/golden/{file}.txt. Weights files "
-        "are keyed by these paths: changing one is a breaking change, needs a line in "
-        "CHANGELOG.md and a new golden file"
-    )

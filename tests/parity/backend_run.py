@@ -1,6 +1,6 @@
 """Runs networks on the backend that KERAS_BACKEND names, and prints their errors as JSON.
 
-Usage: backend_run.py FOLDER, which holds a MODEL-SIDE.pth and a MODEL-SIDE.npz for each case.
+Usage: backend_run.py FOLDER, which holds a MODEL.pth and a MODEL.npz for each case.
 """
 
 import json
@@ -18,7 +18,7 @@ def case_errors(weights: Path) -> dict[str, float]:
         arrays = dict(stored)
     pictures, logits = arrays.pop("pictures"), arrays.pop("logits")
     model = shrunken.build(
-        weights.stem.rpartition("-")[0],
+        weights.stem,
         weights=weights,
         input_shape=(*pictures.shape[1:3], 3),
         classifier_activation=None,

@@ -18,8 +18,8 @@ import plain  # noqa: E402
 import test_densenet  # noqa: E402
 import test_googlenet  # noqa: E402
 import test_mobilenet_v3  # noqa: E402
+import test_resnet  # noqa: E402
 
-SIDES = (96, 97)
 REFERENCES = {
     "efficientnet_b0": lambda side: living.efficientnet_reference("efficientnet_b0", side),
     "efficientnet_lite0": lambda side: living.efficientnet_lite_reference(
@@ -28,6 +28,9 @@ REFERENCES = {
     "mobilenet_v2": lambda side: living.mobilenet_v2_reference(1.0, side),
     # Gates, by a hard sigmoid.
     "mobilenet_v3_large": lambda side: test_mobilenet_v3.reference_of("large", side),
+    # Groups of four channels; gates in residual blocks.
+    "resnext50_32x4d": partial(test_resnet.reference_of, "resnext50_32x4d"),
+    "se_resnet50": test_resnet.gated_reference_of,
     # Grouped convolution and response normalisation; pools that round up; adaptive pooling.
     "alexnet_2012": partial(plain.reference, "alexnet_2012"),
     "squeezenet1_0": partial(plain.reference, "squeezenet1_0"),
@@ -38,23 +41,23 @@ REFERENCES = {
 }
 
 
-@pytest.fixture(scope="module")
-def cases(tmp_path_factory) -> tuple[Path, dict[str, float]]:
+@pytest.fixture(scope="module", params=[97, pytest.param(96, marks=pytest.mark.full)])
+def cases(request, tmp_path_factory) -> tuple[Path, dict[str, float]]:
     """A folder of checkpoints and what torch answers with them; the noise of each."""
+    side = request.param
     folder = tmp_path_factory.mktemp("cases")
     noise = {}
     for name, make in REFERENCES.items():
-        for side in SIDES:
-            reference = make(side)
-            assert reference.spread() >= 0.1
-            noise[f"{name}-{side}"] = reference.noise()
-            torch.save(reference.state_dict, folder / f"{name}-{side}.pth")
-            np.savez(
-                folder / f"{name}-{side}.npz",
-                pictures=reference.pictures,
-                logits=reference.logits,
-                **reference.features,
-            )
+        reference = make(side)
+        assert reference.spread() >= 0.1
+        noise[name] = reference.noise()
+        torch.save(reference.state_dict, folder / f"{name}.pth")
+        np.savez(
+            folder / f"{name}.npz",
+            pictures=reference.pictures,
+            logits=reference.logits,
+            **reference.features,
+        )
     return folder, noise
 
 

@@ -154,16 +154,17 @@ def test_dilated_networks_agree(output_stride, tmp_path):
     assert max(found.values()) <= tolerance_of(reference), found
 
 
-def gated_module(name):
+def gated_reference_of(side):
     """timm's SE-ResNets put their gate where the paper does, and stride on the 3×3."""
+    living.import_torchvision()  # which timm imports
     timm = pytest.importorskip("timm", reason="timm is in the test extra")
-    return timm.create_model({"se_resnet50": "seresnet50"}[name], pretrained=False)
+    module = timm.create_model("seresnet50", pretrained=False)
+    norms = [f"{name}.bn3" for name, m in module.named_modules() if hasattr(m, "bn3")]
+    return living.reference("se_resnet50", module, TAPS, side, small_norms=norms)
 
 
 def test_gates_agree_with_timms(tmp_path):
-    module = gated_module("se_resnet50")
-    norms = [f"{name}.bn3" for name, m in module.named_modules() if hasattr(m, "bn3")]
-    reference = living.reference("se_resnet50", module, TAPS, 65, small_norms=norms)
+    reference = gated_reference_of(65)
     model = converted("se_resnet50", reference.state_dict, tmp_path, input_shape=(65, 65, 3))
     found = compare.errors(model, reference.pictures, reference.logits, reference.features)
     assert max(found.values()) <= tolerance_of(reference), found

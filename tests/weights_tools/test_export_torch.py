@@ -95,7 +95,12 @@ def in_keras(model: str, state: dict[str, "torch.Tensor"], to: str, folder: Path
         ("mobilenet_v2", "torchvision", partial(torchvision_network, "mobilenet_v2")),
         ("efficientnet_lite1", "efficientnet_pytorch", partial(lite_network, "efficientnet-lite1")),
         ("efficientnet_b0", "timm", partial(timm_network, "efficientnet_b0")),
-        ("efficientnet_b0", "timm_tf", partial(timm_network, "tf_efficientnet_b0")),
+        pytest.param(
+            "efficientnet_b0",
+            "timm_tf",
+            partial(timm_network, "tf_efficientnet_b0"),
+            marks=pytest.mark.full,
+        ),
         ("mobilenet_v2", "timm", partial(timm_network, "mobilenetv2_100")),
         ("efficientnet_lite0", "timm", partial(timm_network, "efficientnet_lite0")),
         ("efficientnet_lite0", "timm_tf", partial(timm_network, "tf_efficientnet_lite0")),
@@ -155,10 +160,17 @@ def test_the_real_checkpoint_comes_back_whole(tmp_path):
 @pytest.mark.parametrize(
     ("model", "to", "make"),
     [
-        ("efficientnet_b0", "torchvision", partial(torchvision_network, "efficientnet_b0")),
+        pytest.param(
+            "efficientnet_b0",
+            "torchvision",
+            partial(torchvision_network, "efficientnet_b0"),
+            marks=pytest.mark.full,
+        ),
         (MOBILENET, "torchvision", partial(torchvision_network, MOBILENET)),
         ("efficientnet_b0", "timm", partial(timm_network, "efficientnet_b0")),
-        (MOBILENET, "timm", partial(timm_network, "mobilenetv2_100")),
+        pytest.param(
+            MOBILENET, "timm", partial(timm_network, "mobilenetv2_100"), marks=pytest.mark.full
+        ),
     ],
 )
 def test_a_new_classifier_answers_alike_in_torch(model, to, make, tmp_path):

@@ -1,0 +1,38 @@
+"""Fine-tune EfficientNet-Lite0 on photographs of food, or of anything else.
+
+Usage: python examples/finetune_food.py DATA [--out RUN] [--model NAME] [--quick]
+
+DATA is a folder with a folder of pictures for each class (`DATA/pizza/1.jpg`), or with `train` and
+`test` folders of those. RUN/report.md tells what came out. Stopped at any moment, the same command
+goes on where it was.
+"""
+
+import argparse
+import logging
+
+import keras_effnets
+
+parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("data", help="the folder of pictures")
+parser.add_argument("--out", default="food_run", help="the run's folder")
+parser.add_argument("--model", default="efficientnet_lite0", help="a name of `keras-effnets list`")
+parser.add_argument("--quick", action="store_true", help="small pictures and two epochs, to try it")
+options = parser.parse_args()
+
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+logging.getLogger("absl").setLevel(logging.WARNING)
+
+outcome = keras_effnets.finetune(
+    options.data,
+    model=options.model,
+    out=options.out,
+    **({"side": 64, "head_epochs": 1, "tune_epochs": 1} if options.quick else {}),
+)
+
+print(outcome.line)
+rows = zip(outcome.pictures.paths, outcome.pictures.targets, outcome.predicted, strict=True)
+for path, target, predicted in rows:
+    if target != predicted:
+        classes = outcome.pictures.classes
+        print(f"{path}: {classes[predicted]}, and is {classes[target]}")
+print(outcome.folder / "report.md")

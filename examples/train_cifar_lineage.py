@@ -1,0 +1,79 @@
+"""Train small members of the lineage on small pictures, and plot accuracy against parameters.
+
+Usage: python examples/train_cifar_lineage.py [FOLDER] [--side 8] [--out FILE.png]
+
+The networks that were published for CIFAR, from Network in Network to DenseNet-BC, some made
+narrower or shallower by their builders' knobs. FOLDER has a folder of pictures for each class, or
+`train` and `test` folders of those; without it they read scikit-learn's handwritten digits.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import keras_effnets as ke
+from keras_effnets import data
+
+LINEAGE = {
+    "Network in Network": (ke.NiNCIFAR, {"widths": ((48, 40, 24), (48, 48, 48), (48, 48))}),
+    "plain, 20 layers": (ke.ResNet20CIFAR, {"skip": False}),
+    "ResNet-20": (ke.ResNet20CIFAR, {}),
+    "Stochastic Depth, 110 layers": (ke.StochasticDepthResNet110, {"survival": 0.5}),
+    "Wide ResNet-10-2": (ke.WideResNetCIFAR, {"depth": 10, "widen": 2}),
+    "ResNeXt-29, 4x8d": (ke.ResNeXt29CIFAR, {"cardinality": 4, "base_width": 8}),
+    "DenseNet-BC, 40 layers": (ke.DenseNetCIFAR, {"depth": 40, "growth_rate": 12}),
+}
+
+
+def write_digits(folder: str) -> str:
+    digits = load_digits()
+    for index, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        path = Path(folder, str(label), f"{index}.png")
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.minimum(pixels * 16, 255).astype(np.uint8)).save(path)
+    return folder
+
+
+def arrays(pictures: data.Pictures, side: int) -> tuple[np.ndarray, np.ndarray]:
+    batches = data.batches(pictures, ke.Preset(crop=side, resize=side), batch_size=256)
+    pixels, targets = zip(*batches.as_numpy_iterator(), strict=True)
+    return np.concatenate(pixels), np.concatenate(targets)
+
+
+def train(model: keras.Model, pictures: tuple[np.ndarray, np.ndarray], epochs: int) -> None:
+    schedule = keras.optimizers.schedules.CosineDecay(3e-3, epochs * -(-len(pictures[0]) // 64))
+    optimizer, loss = keras.optimizers.AdamW(schedule), "categorical_crossentropy"
+    # XLA would compile a deep network for longer than it then saves.
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    model.fit(*pictures, batch_size=64, epochs=epochs, verbose=0)
+
+
+parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("folder", nargs="?", help="of class folders; default: the digits")
+parser.add_argument("--side", type=int, default=8, help="of the pictures, pixels")
+parser.add_argument("--out", default="lineage.png", help="the plot")
+parser.add_argument("--quick", action="store_true", help="two networks, one epoch")
+options = parser.parse_args()
+keras.utils.set_random_seed(0)
+with tempfile.TemporaryDirectory() as digits:
+    splits = data.open_data(options.folder or write_digits(digits))
+    test, rest = (splits.test, splits.train) if splits.test else data.split(splits.train, 0.25, 0)
+    learnt, judged = arrays(rest, options.side), arrays(test, options.side)
+common = {"weights": None, "classes": len(splits.classes), "input_shape": learnt[0].shape[1:]}
+axes = (figure := Figure(figsize=(8, 5), dpi=120, layout="constrained")).subplots()
+for name, (build, knobs) in list(LINEAGE.items())[:: 6 if options.quick else 1]:
+    model = build(**common, **knobs)
+    train(model, learnt, 1 if options.quick else 8)
+    share = model.evaluate(*judged, batch_size=256, verbose=0)[1]
+    parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    print(line := f"{name}: {share:.1%} of {len(test)}, {parameters:,} parameters", flush=True)
+    axes.semilogx(parameters, 100 * share, "o", label=line)
+axes.legend(frameon=False, fontsize=8)
+axes.set(xlabel="parameters", ylabel="test accuracy, %")
+figure.savefig(options.out)

@@ -1,0 +1,1 @@
+"""The `keras-effnets` commands, one a module."""

@@ -1,0 +1,57 @@
+"""The variables of a network of every family: paths and shapes, as in `golden/`.
+
+Weights files are keyed by these paths: changing one is a breaking change, needs a line in
+CHANGELOG.md and a new golden file. To write them anew, and to see by `git diff` what changed:
+`PYTHONPATH=tests python tests/models/test_golden_paths.py`.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+import keras_effnets
+from keras_effnets.deferred import outline
+from keras_effnets.registry import get_builder
+
+GOLDEN = Path(__file__).with_name("golden")
+
+
+def smallest() -> list[str]:
+    """The network of each family that has the fewest parameters."""
+    found: dict[str, str] = {}
+    for name in sorted(
+        keras_effnets.list_models(), key=lambda name: keras_effnets.model_info(name).parameters
+    ):
+        found.setdefault(get_builder(name).config.family, name)
+    return sorted(found.values())
+
+
+def lines_of(name: str) -> Iterator[str]:
+    """A line a sublayer: its path, and its variables by shape, those of one shape together."""
+    shapes = outline(partial(get_builder(name), weights=None))
+    for owner, paths in groupby(shapes, key=lambda path: path.rpartition("/")[0]):
+        alike = groupby(paths, key=shapes.__getitem__)
+        variables = (
+            " ".join([*(path.rpartition("/")[2] for path in group), "x".join(map(str, shape))])
+            for shape, group in alike
+        )
+        yield f"{owner}: {'; '.join(variables)}"
+
+
+@pytest.mark.parametrize("name", smallest())
+def test_variable_paths_are_the_golden_ones(name):
+    assert list(lines_of(name)) == (GOLDEN / f"{name}.txt").read_text().splitlines()
+
+
+def test_there_is_no_golden_file_of_another_network():
+    assert sorted(path.stem for path in GOLDEN.glob("*.txt")) == smallest()
+
+
+if __name__ == "__main__":
+    for file in GOLDEN.glob("*.txt"):
+        file.unlink()
+    for name in smallest():
+        (GOLDEN / f"{name}.txt").write_text("\n".join([*lines_of(name), ""]))
