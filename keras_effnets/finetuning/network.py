@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_effnets.finetuning.settings import Settings
 from keras_effnets.registry import create_model
@@ -31,7 +32,15 @@ def computing(settings: Settings) -> Iterator[None]:
 def _precision(wanted: str) -> str:
     if wanted != "auto":
         return wanted
-    return "mixed_bfloat16" if keras.distribution.list_devices("gpu") else "float32"
+    return "mixed_bfloat16" if has_gpu() else "float32"
+
+
+def has_gpu() -> bool:
+    """Whether the backend computes on a GPU."""
+    try:
+        return bool(keras.distribution.list_devices("gpu"))
+    except RuntimeError:  # JAX, where there is none
+        return False
 
 
 def prepared(settings: Settings, classes: Sequence[str]) -> Any:
@@ -51,6 +60,13 @@ def prepared(settings: Settings, classes: Sequence[str]) -> Any:
         if settings.side is not None:
             options["input_shape"] = (settings.side, settings.side, 3)
         network = create_model(settings.model, **options)
-    return reset_classifier(
+    network = reset_classifier(
         network, len(classes), labels=classes, dropout=settings.dropout, seed=settings.seed
     )
+    # Keras seeds them by Python's random numbers, of which loading weights for the first time,
+    # rather than from the cache, uses some.
+    generators = [v for v in network.variables if v.path.endswith("seed_generator_state")]
+    for index, state in enumerate(generators):
+        drawn = np.random.SeedSequence((settings.seed, index)).generate_state(1)
+        state.assign(np.array([drawn[0], 0], state.dtype))
+    return network

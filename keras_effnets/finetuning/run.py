@@ -22,7 +22,7 @@ from keras_effnets.finetuning.folder import RunFolder
 from keras_effnets.finetuning.learning import Kept, Stage, run_stage
 from keras_effnets.finetuning.network import computing, prepared
 from keras_effnets.finetuning.report import Outcome, write_report
-from keras_effnets.finetuning.reporter import Reporter
+from keras_effnets.finetuning.reporter import Reporter, log
 from keras_effnets.finetuning.settings import Settings
 from keras_effnets.finetuning.state import (
     Progress,
@@ -43,6 +43,8 @@ from keras_effnets.finetuning.workers import (
 from keras_effnets.optimizer import layer_decay
 from keras_effnets.surgery import body, freeze, unfreeze
 from keras_effnets.version import VERSION
+
+_MOST_WARNINGS = 10
 
 
 def finetune(
@@ -86,8 +88,11 @@ def finetune(
     splits = pictures if isinstance(pictures, Splits) else data.open_data(where)
     if classes not in (None, len(splits.classes)):
         raise ValueError(f"classes={classes!r}: {wanted.data} has {len(splits.classes)}")
-    for warning in data.warnings_of(splits):
+    warnings = data.warnings_of(splits)
+    for warning in warnings[:_MOST_WARNINGS]:
         reporter.say(f"warning: {warning}")
+    if len(warnings) > _MOST_WARNINGS:
+        reporter.say(f"warning: and {len(warnings) - _MOST_WARNINGS} more")
     splits, broken = readable(splits, reporter)
     splits = with_validation(splits, wanted)
     folder = RunFolder(out)
@@ -292,7 +297,11 @@ class _Run:
 
     def conclude(self, best: Values, config: dict[str, Any], broken: Sequence[Broken]) -> Outcome:
         """Writes the model and the report; in float32, on this process's own device."""
-        model = prepared(self.settings, self.splits.classes)
+        log.disabled = True  # it has said once what starts untrained
+        try:
+            model = prepared(self.settings, self.splits.classes)
+        finally:
+            log.disabled = False
         assign(model.variables, best)
         with self.folder.claim(config):
             return self._conclude(model, broken)

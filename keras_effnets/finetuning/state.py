@@ -69,7 +69,7 @@ def write_state(path: Path, progress: Progress, groups: Mapping[str, Values]) ->
         groups: Lists of arrays by name: the model's, the optimizer's, the best ones.
     """
     tensors = {
-        f"{group}/{index}": np.ascontiguousarray(value)
+        f"{group}/{index}": np.require(value, requirements="C")
         for group, values in groups.items()
         for index, value in enumerate(values)
     }

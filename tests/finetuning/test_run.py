@@ -49,7 +49,7 @@ def test_the_folder_holds_all_there_is_to_see(finished, pictures):
     assert config["settings"]["model"] == "efficientnet_lite0"
     assert config["settings"]["seed"] == 0
     assert config["data"]["classes"] == list(CLASSES)
-    assert (config["data"]["train"], config["data"]["validation"]) == (19, 5)
+    assert (config["data"]["train"], config["data"]["validation"]) == (18, 6)
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     assert [row["stage"] for row in rows] == ["head"] * 3 + ["tune"]
     assert all(np.isfinite(float(row["val_loss"])) for row in rows)
@@ -86,6 +86,7 @@ def test_only_the_last_stages_moved(finished):
         variable.path
         for variable in outcome.model.variables
         if "classifier" not in variable.path
+        and "seed_generator" not in variable.path
         and (np.asarray(variable) != theirs[variable.path]).any()
     }
     assert any(path.startswith("stage7") for path in moved)
@@ -142,12 +143,9 @@ def test_broken_pictures_are_named_and_left_out(pictures, tmp_path, caplog):
 @pytest.mark.parametrize(
     "options",
     [
-        {"ema": 0.5},
-        {"class_weights": "balanced"},
-        {"validation": 0.0},
-        {"tune_augment": ("mixup", "flip")},
-        {"head_epochs": 0, "tune_since": "stage7"},
-        {"precision": "mixed_bfloat16"},
+        {"ema": 0.5, "class_weights": "balanced", "tune_augment": ("mixup", "flip")},
+        {"validation": 0.0, "head_epochs": 0, "tune_since": "stage7"},
+        {"precision": "mixed_bfloat16", "head_augment": ("flip",)},
     ],
     ids=lambda options: "-".join(options),
 )
@@ -167,7 +165,7 @@ def test_a_checkpoint_of_torchvisions_keys(pictures, tmp_path):
     torch.save(import_torchvision().models.squeezenet1_1().state_dict(), path)
     options = {**QUICK, "model": "squeezenet1_1", "weights": str(path), "tune_epochs": 0}
     outcome = finetune(pictures, out=tmp_path / "run", **options)
-    kernel = next(v for v in outcome.model.variables if v.path.startswith("stem"))
+    kernel = next(v for v in outcome.model.variables if v.path.endswith("kernel"))
     theirs = torch.load(path)["features.0.weight"].numpy().transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(np.asarray(kernel), theirs)
 

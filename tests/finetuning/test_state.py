@@ -20,6 +20,7 @@ def test_everything_comes_back_bit_for_bit(tmp_path):
     groups = {
         # Over ten, as text sorts 10 before 2; and one whose memory is not in C order.
         "model": [generator.normal(size=(2, index + 1)).astype("f4").T for index in range(12)],
+        # Without an axis, as an optimizer's count of steps.
         "optimizer": [np.array(7, np.int64), np.array([1, 2], np.uint32)],
     }
     write_state(path, progress(), groups)
@@ -27,7 +28,7 @@ def test_everything_comes_back_bit_for_bit(tmp_path):
     assert found == progress()
     for group, arrays in groups.items():
         for ours, theirs in zip(values[group], arrays, strict=True):
-            assert ours.dtype == theirs.dtype
+            assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
             np.testing.assert_array_equal(ours, theirs)
 
 
