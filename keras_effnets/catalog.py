@@ -83,7 +83,7 @@ def _torchvision() -> Iterator[tuple[str, WeightsInfo]]:
                     crop=int(row["crop"]),
                     resize=int(row["resize"]),
                     interpolation=row["interpolation"],
-                    **colours,  # type: ignore[arg-type]
+                    **colours,  # type: ignore[arg-type]  # a dict of triples has no types by key
                 ),
                 parameters=int(row["parameters"]),
                 top1=float(row["top1"]) if row["top1"] else None,

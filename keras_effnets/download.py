@@ -85,7 +85,7 @@ def download(
         os.replace(partial_path, path)
     except (_CutError, KeyboardInterrupt):
         raise  # what has arrived is for the next call
-    except BaseException:
+    except BaseException:  # what is left could not be gone on with
         partial_path.unlink(missing_ok=True)
         raise
 
