@@ -2,8 +2,9 @@
 
 Usage: python benchmarks/feature_cache.py FOLDER, of class folders in train and test.
 
-Both begin with EfficientNet-Lite0 in memory and the names of the pictures, decode with the same
-threads, and end with a trained head; the peer is what a user of Keras writes.
+Both begin with EfficientNet-Lite0 in memory and the names of the pictures, decode with as many
+threads, trace their graphs within the time, and end with a trained head; the peer is what a user of
+Keras writes. Ours also writes a state after each epoch.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import os
 import statistics
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -21,23 +23,39 @@ from measure import machine
 
 from keras_effnets import EfficientNetLite0, data, finetune, freeze, reset_classifier
 from keras_effnets.evaluation import model_preset
+from keras_effnets.finetuning import Reporter
 
 EPOCHS, BATCH, RATE = 5, 32, 3e-3
 
 
+class Clock(Reporter):
+    """Notes when the first picture goes through the body, and when each line is said."""
+
+    begin = end = 0.0
+
+    def say(self, message: str) -> None:
+        """Notes the time."""
+        self.end = time.perf_counter()
+
+    @contextmanager
+    def bar(self, what: str, pictures: int):
+        """Notes the first time that it is about features."""
+        if what == "features" and not self.begin:
+            self.begin = time.perf_counter()
+        yield lambda done: None
+
+
 def cached(folder: Path) -> tuple[float, int]:
+    clock = Clock()
     with tempfile.TemporaryDirectory() as out:
-        start = time.perf_counter()
         outcome = finetune(
             folder, model="efficientnet_lite0", out=out, head_epochs=EPOCHS, head_rate=RATE,
-            tune_epochs=0, batch_size=BATCH, validation=0.0, patience=EPOCHS,
+            tune_epochs=0, batch_size=BATCH, validation=0.0, patience=EPOCHS, reporter=clock,
         )  # fmt: skip
-        seconds = time.perf_counter() - start
-    return seconds, outcome.correct
+    return clock.end - clock.begin, outcome.correct
 
 
 def through_the_body(folder: Path) -> tuple[float, int]:
-    start = time.perf_counter()
     splits = data.open_data(folder)
     body = EfficientNetLite0(weights="imagenet")
     model = reset_classifier(body, len(splits.classes), seed=0)
@@ -50,10 +68,11 @@ def through_the_body(folder: Path) -> tuple[float, int]:
         jit_compile=False,
     )
     train = data.batches(splits.train, preset, batch_size=BATCH, training=True)
-    model.fit(train, epochs=EPOCHS, verbose=0)
+    start = time.perf_counter()
+    model.fit(train, epochs=EPOCHS, verbose=0, shuffle=False)
+    seconds = time.perf_counter() - start
     scores = model.predict(data.batches(splits.test, preset, batch_size=BATCH), verbose=0)
-    right = int((scores.argmax(axis=1) == splits.test.targets).sum())
-    return time.perf_counter() - start, right
+    return seconds, int((scores.argmax(axis=1) == splits.test.targets).sum())
 
 
 def main() -> None:

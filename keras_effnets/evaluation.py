@@ -44,7 +44,7 @@ def predict_pictures(
             Logits of a "classifier" layer without activation go through a softmax.
         paths: Of the pictures.
         batch_size: Pictures that the model gets at once. Those that cannot be read do not count,
-            so that every batch but the last is full.
+            so that every batch is full, the last by its last picture again if there are several.
         workers: Threads that decode; None takes as many as there are cores, at most 8.
 
     Yields:
@@ -83,6 +83,7 @@ def run_pictures(
         )
         group: list[tuple[Path, NDArray[np.float32] | str]] = []
         readable = 0
+        traced = 0  # the size of batch that the model has a graph for
         while ahead:
             path, decoding = ahead.popleft()
             ahead.extend(
@@ -93,8 +94,8 @@ def run_pictures(
             group.append((path, picture))
             readable += not isinstance(picture, str)
             if readable == batch_size or not ahead:
-                yield from _scored(model, group)
-                group, readable = [], 0
+                yield from _scored(model, group, traced)
+                group, readable, traced = [], 0, batch_size
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -138,11 +139,13 @@ def _decode(path: Path, preset: Preset) -> NDArray[np.float32] | str:
 
 
 def _scored(
-    model: Any, group: Sequence[tuple[Path, NDArray[np.float32] | str]]
+    model: Any, group: Sequence[tuple[Path, NDArray[np.float32] | str]], at_least: int
 ) -> Iterator[Scored]:
+    """One record a picture; the model gets `at_least` so many, the last one again and again."""
     pictures = [picture for _, picture in group if not isinstance(picture, str)]
     rows: Iterator[NDArray[np.float32]] = iter(())
     if pictures:
+        pictures += [pictures[-1]] * (at_least - len(pictures))
         batch = preprocess_input(np.stack(pictures), model)
         rows = iter(np.asarray(model.predict_on_batch(batch), np.float32))
     for path, picture in group:
