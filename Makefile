@@ -59,6 +59,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/grouped.py
 	$(BIN)/python benchmarks/densenet_memory.py
 	$(BIN)/python benchmarks/input_pipeline.py
+	$(BIN)/python benchmarks/train_step.py
 
 ## The checkpoint reader against inputs that a fuzzer makes; what it finds is left in .venv/fuzz.
 fuzz: $(VENV)/.fuzz

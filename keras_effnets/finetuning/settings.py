@@ -62,7 +62,7 @@ class Settings:
     head_rate: float = 3e-3
     head_augment: tuple[str, ...] = ()
     tune_epochs: int = 5
-    tune_rate: float = 3e-4
+    tune_rate: float = 1e-4
     tune_since: str | float = 0.6
     tune_augment: tuple[str, ...] = ("flip", "crop")
     layer_decay: float = 0.8
