@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,6 @@ def _unlike(
     )
 
 
-def _only(names: Sequence[str] | dict[str, list[Path]], others: object) -> str:
-    known = set(others)  # type: ignore[call-overload]
+def _only(names: Iterable[str], others: Iterable[str]) -> str:
+    known = set(others)
     return some_names([name for name in names if name not in known]) or "none"

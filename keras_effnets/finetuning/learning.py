@@ -103,7 +103,7 @@ def run_stage(
         assign(optimizer.variables, saved["optimizer"])
     while progress.epoch < stage.epochs and not progress.over:
         record = _epoch(stage, progress.epoch, reporter)
-        with _averaged(stage.model, settings):
+        with _Averaged(stage.model, settings):
             if stage.validation is not None:
                 record |= _validate(stage)
             # Without validation each epoch counts as better than the one before.
@@ -203,7 +203,7 @@ class _Bar(keras.callbacks.Callback):
         self._done = done
 
 
-class _averaged:  # noqa: N801
+class _Averaged:
     """The model with its averaged weights while the block runs, where the run averages them."""
 
     def __init__(self, model: Any, settings: Settings) -> None:

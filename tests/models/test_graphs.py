@@ -169,7 +169,7 @@ RESPONSE = "Pow Square StridedSlice"
 # Adaptive pooling, where the map is of another size than what comes out.
 ADAPTIVE = "Transpose"
 OPERATORS = {
-    "AlexNet": f"{DENSE} {ADAPTIVE} {RESPONSE} ConcatV2 MaxPool Relu",
+    "AlexNet": f"{DENSE} {ADAPTIVE} {RESPONSE} MaxPool Relu",
     "CIFAR ResNet": f"{NORMED} Relu StridedSlice",
     "DenseNet": f"{RESIDUAL} AvgPool ConcatV2",
     "EfficientNet": f"{DEPTHWISE} {GATED}",
@@ -188,7 +188,7 @@ OPERATORS = {
     "SENet": f"{RESIDUAL} Sigmoid",
     "SqueezeNet": "ConcatV2 MaxPool Mean Relu",
     "Stochastic Depth": f"{NORMED} AvgPool Relu",
-    "VGG": f"{DENSE} {ADAPTIVE} MaxPool Relu",
+    "VGG": f"MatMul {ADAPTIVE} MaxPool Relu",
     "Wide ResNet": RESIDUAL,
     "Wide ResNet for CIFAR": f"{NORMED} Relu",
     "ZFNet": f"{DENSE} {ADAPTIVE} {RESPONSE} MaxPool Relu",

@@ -6,6 +6,7 @@ import pytest
 import structure
 
 import keras_effnets
+from keras_effnets.deferred import count_parameters, outline
 
 IMAGENET = ((16, 12, 8), (16, 16), (24,), (32, 24))
 CIFAR = ((16, 12, 8), (16, 16, 12), (24, 16))
@@ -25,8 +26,8 @@ def test_counts_are_the_sheets():
 
 
 def test_cifar_100():
-    found = structure.outline(lambda: keras_effnets.NiNCIFAR(weights=None, classes=100))
-    assert structure.count_parameters(found) == 984_356
+    found = outline(lambda: keras_effnets.NiNCIFAR(weights=None, classes=100))
+    assert count_parameters(found) == 984_356
 
 
 @pytest.mark.parametrize("kind", SHRUNKEN)

@@ -99,7 +99,7 @@ def test_zero_init_starts_every_block_as_its_shortcut():
 
 
 def test_a_plain_network_has_no_shortcuts():
-    names = {path.split("/")[1] for path in structure.outline(lambda: build("plain"))}
+    names = {path.split("/")[1] for path in outline(lambda: build("plain"))}
     assert "skip" not in names
 
 

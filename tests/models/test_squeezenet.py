@@ -6,6 +6,7 @@ import pytest
 import structure
 
 import keras_effnets
+from keras_effnets.deferred import count_parameters, outline
 from keras_effnets.models import squeezenet
 
 SMALL = {"base_e": 16, "incr_e": 8, "squeeze_ratio": 0.25}
@@ -17,7 +18,7 @@ def build(**options):
 
 
 def parameters(builder, **options):
-    return structure.count_parameters(structure.outline(partial(builder, weights=None, **options)))
+    return count_parameters(outline(partial(builder, weights=None, **options)))
 
 
 @pytest.mark.parametrize(

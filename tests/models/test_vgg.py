@@ -6,6 +6,7 @@ import pytest
 import structure
 
 import keras_effnets
+from keras_effnets.deferred import outline
 from keras_effnets.models import vgg
 from keras_effnets.models.interface import create
 
@@ -56,7 +57,7 @@ def test_the_papers_names():
 
 
 def test_batch_norm_keeps_the_biases():
-    paths = structure.outline(lambda: build("batch_norm"))
+    paths = outline(lambda: build("batch_norm"))
     assert {"conv1_1/conv/bias", "conv1_1/norm/beta"} <= set(paths)
 
 
