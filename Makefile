@@ -50,6 +50,7 @@ check: $(VENV)/.check
 ## The full-size parity sweep, before a release and whenever layers change.
 parity: $(VENV)/.test
 	$(BIN)/python -m pytest tests/parity
+	$(BIN)/python -m pytest --ignore tests/parity -m full
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/build_and_load.py

@@ -359,7 +359,7 @@ def test_exit_codes(monkeypatch, error, code, message):
     def fail(name):
         raise error
 
-    monkeypatch.setattr(cli, "model_info", fail)
+    monkeypatch.setattr("keras_effnets.commands.listing.model_info", fail)
     assert run("info", LITE0) == (code, "", message)
 
 

@@ -108,7 +108,7 @@ def test_dogs(tmp_path):
     assert run("finetune_stanford_dogs", "--smoke", folder=tmp_path).splitlines() == printed
 
 
-@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("own", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_the_lineage(tmp_path, own):
     folder = [write_pictures(tmp_path / "own")] if own else []
     printed = run("train_cifar_lineage", *folder, "--quick", folder=tmp_path)

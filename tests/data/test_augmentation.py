@@ -138,6 +138,7 @@ for _ in range(2):
 """
 
 
+@pytest.mark.full
 def test_the_jax_backend_draws_the_same_again(twenty):
     pytest.importorskip("jax", reason="the other backends are in the test extra")
     run = subprocess.run(

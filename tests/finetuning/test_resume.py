@@ -76,10 +76,20 @@ def assert_same(out: Path, whole: Path):
     assert (out / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
 
 
-def test_killed_five_times_in_one_run(pictures, uninterrupted, tmp_path):
-    """In stage one's first batch, inside the writing of a state, in stage two, in validation."""
+@pytest.mark.parametrize(
+    "moments",
+    [
+        [("writing", 2), ("batch", 5)],
+        pytest.param(
+            [("batch", 2), ("writing", 2), ("batch", 3), ("validation", 1), ("writing", 1)],
+            marks=pytest.mark.full,
+        ),
+    ],
+    ids=["twice", "five times"],
+)
+def test_killed_in_one_run(pictures, uninterrupted, tmp_path, moments):
+    """In a stage's first batches, inside the writing of a state, in validation."""
     out = tmp_path / "run"
-    moments = [("batch", 2), ("writing", 2), ("batch", 3), ("validation", 1), ("writing", 1)]
     for kind, number in moments:
         killed = run(pictures, out, kind, number)
         assert killed.returncode == -signal.SIGKILL, killed.stderr

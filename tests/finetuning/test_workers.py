@@ -116,6 +116,7 @@ def pictures(tmp_path_factory):
     return folder
 
 
+@pytest.mark.full
 def test_two_devices_learn_what_one_does(pictures, tmp_path):
     both = [
         start(pictures, tmp_path / name, backend="tensorflow", distribute=name)

@@ -72,7 +72,9 @@ print("agreed on", keras.backend.backend())
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize(
+    "backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.full), "torch"]
+)
 def test_each_variable_moves_as_under_keras_adamw_with_its_own_rate(backend):
     environment = {**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""}
     result = subprocess.run(
