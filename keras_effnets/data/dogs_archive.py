@@ -71,8 +71,7 @@ def _names(path: Path) -> list[str]:
     try:
         found: Any = loadmat(path, squeeze_me=True)["file_list"]
         names = [str(name) for name in np.atleast_1d(found)]
-    # A damaged file makes SciPy raise many kinds.
-    except Exception as error:
+    except Exception as error:  # a damaged file makes SciPy raise many kinds
         raise ValueError(f"{path}: can't be read as a list of Stanford Dogs: {error}") from error
     wrong = [name for name in names if not re.fullmatch(r"[^/\\]+/[^/\\]+", name)]
     if wrong or not names:

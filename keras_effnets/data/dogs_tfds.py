@@ -57,8 +57,7 @@ def _datasets() -> tuple[str, dict[str, Any], list[str]]:
             part: builder.as_dataset(split=part, decoders=decoders, shuffle_files=False)
             for part in ("train", "test")
         }
-    # What the network, the disk and TensorFlow Datasets may raise has no common kind.
-    except Exception as error:
+    except Exception as error:  # network, disk and TensorFlow Datasets: no common kind
         raise OSError(
             f"tensorflow_datasets cannot prepare stanford_dogs: {str(error) or repr(error)}; "
             f"unpack images.tar and lists.tar from {PAGE} and give their folder instead"
