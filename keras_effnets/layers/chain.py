@@ -1,6 +1,6 @@
 """The base of layers that are made of layers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -85,6 +85,30 @@ class Chain(keras.layers.Layer):
         for layer in self.sublayers():
             inputs = layer(inputs)
         return inputs
+
+    def unrolled(self, inputs: Any, apply: Callable[[str, Any, Any], Any]) -> Any:
+        """What `call` computes for inference, with `apply` doing what each sublayer would.
+
+        Args:
+            inputs: Of the layer.
+            apply: Gets a sublayer's name, the sublayer and its inputs; gives its outputs. What
+                the layer activates with comes as an unbuilt Keras layer called `activation`.
+        """
+
+        def stand_in(name: str, layer: Any) -> Callable[..., Any]:
+            return lambda inputs, **_: apply(name, layer, inputs)
+
+        # A layer of this class with the same attributes, but for the sublayers.
+        twin = object.__new__(type(self))
+        twin.__dict__.update(vars(self))
+        for name in (*self._order, *self._beside):
+            twin.__dict__[name] = stand_in(name, getattr(self, name))
+        activate = vars(self).get("_activate")
+        if activate not in (None, keras.activations.linear):
+            # Some of Keras's functions take tensors with values only, and its layer takes any.
+            layer = keras.layers.Activation(activate, dtype=self.dtype_policy)
+            twin.__dict__["_activate"] = stand_in("activation", layer)
+        return twin.call(inputs, training=False)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape, unless a subclass says otherwise."""

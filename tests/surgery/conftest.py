@@ -1,139 +1,23 @@
-"""A small network of every family."""
-
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
-from typing import Any
+"""What the tests of surgery share."""
 
 import keras
 import pytest
-
-import keras_effnets
-from keras_effnets.models import (
-    alexnet,
-    cifar_resnet,
-    densenet,
-    efficientnet_lite,
-    efficientnet_v2,
-    googlenet,
-    mobilenet_v1,
-    mobilenet_v3,
-    preact_cifar,
-    preact_resnet,
-    resnet,
-    resnext_cifar,
-    vgg,
-    zfnet,
-)
-from keras_effnets.models.config import Stage
-from keras_effnets.models.interface import create
-from keras_effnets.models.mobilenet_v3 import Row
-
-Build = Callable[..., keras.Model]
-
-
-def _eighth(config: Any) -> Any:
-    rows = tuple(row._replace(filters=row.filters // 8) for row in config.rows)
-    return replace(config, rows=rows, hidden=16)
-
-
-def _built(module: Any, config: Any, side: int) -> tuple[Build, int]:
-    def build(**options: Any) -> keras.Model:
-        knobs = {key: options.pop(key) for key in ("output_stride",) if key in options}
-        return create(module.build, replace(config, name="small", **knobs), options)
-
-    return build, side
-
-
-_V2_STAGES = tuple(
-    Stage(expansion=expansion, kernel_size=3, strides=strides, filters=filters, repeats=1)
-    for expansion, strides, filters in ((1, 1, 8), (4, 2, 8), (4, 2, 16), (4, 2, 16), (6, 2, 24))
-)
-_V3_TABLE = (
-    (Row(3, 16, 8, True, "relu", 2),),
-    (Row(3, 24, 8, False, "relu", 2), Row(5, 40, 8, True, "hard_swish", 1)),
-    (Row(5, 48, 16, True, "hard_swish", 2),),
-    (Row(5, 96, 16, True, "hard_swish", 2),),
-)
-_LITE = replace(efficientnet_lite.VARIANTS[0], width=0.25, depth=0.1)
-_DENSE = densenet.DenseNetConfig(
-    name="", repeats=(1, 2, 1, 1), growth_rate=4, memory_efficient=True, dropout=0.1
-)
-_NIN = {"widths": ((16, 12, 8), (16, 16), (24,), (32, 24))}
-_SQUEEZE = {"base_e": 16, "incr_e": 8, "squeeze_ratio": 0.25}
-_ONES = (1, 1, 1, 1)
-
-FAMILIES: dict[str, tuple[Build, int]] = {
-    "alexnet": _built(alexnet, _eighth(alexnet.VARIANTS[0]), 67),
-    "alexnet_2012": _built(alexnet, _eighth(alexnet.VARIANTS[1]), 67),
-    "zfnet": _built(zfnet, _eighth(zfnet.VARIANTS[0]), 64),
-    "nin": (partial(keras_effnets.NiN, **_NIN), 67),
-    "nin_cifar": (partial(keras_effnets.NiNCIFAR, widths=_NIN["widths"][:3]), 32),
-    "vgg": _built(
-        vgg,
-        vgg.VGGConfig(
-            name="", repeats=(1, 1, 2, 1, 1), filters=(8,) * 5, hidden=16, batch_norm=True
-        ),
-        32,
-    ),
-    "googlenet": (keras_effnets.GoogLeNet, 33),
-    "resnet": _built(resnet, resnet.ResNetConfig(name="", repeats=_ONES, expansion=1), 33),
-    "senet": _built(resnet, resnet.SENetConfig(name="", repeats=_ONES, drop_path=0.2), 33),
-    "cifar_resnet": _built(
-        cifar_resnet, cifar_resnet.StochasticDepthConfig(name="", depth=8, drop_path=0.5), 16
-    ),
-    "preact_resnet": _built(
-        preact_resnet, preact_resnet.PreActResNetConfig(name="", repeats=(2, 1, 1, 1)), 33
-    ),
-    "preact_cifar": _built(
-        preact_cifar, preact_cifar.WideResNetCIFARConfig(name="", depth=10, widen=1, dropout=0.3), 8
-    ),
-    "resnext_cifar": _built(
-        resnext_cifar,
-        resnext_cifar.ResNeXtCIFARConfig(name="", depth=11, cardinality=4, base_width=4),
-        8,
-    ),
-    "densenet": _built(densenet, _DENSE, 64),
-    "squeezenet": (partial(keras_effnets.SqueezeNet, **_SQUEEZE), 33),
-    "mobilenet_v1": _built(mobilenet_v1, mobilenet_v1.VARIANTS[3], 32),
-    "mobilenet_v2": (partial(keras_effnets.MobileNetV2, alpha=0.35), 32),
-    "mobilenet_v3": _built(
-        mobilenet_v3, mobilenet_v3.MobileNetV3Config(name="", table=_V3_TABLE, hidden=32), 32
-    ),
-    "efficientnet": (partial(keras_effnets.EfficientNet, width=0.25, depth=0.1), 32),
-    "efficientnet_lite": _built(efficientnet_lite, _LITE, 32),
-    "efficientnet_v2": _built(
-        efficientnet_v2,
-        efficientnet_v2.EfficientNetV2Config(name="", side=64, dropout=0.2, stages=_V2_STAGES),
-        32,
-    ),
-}
+import small_networks
 
 
 @pytest.fixture(autouse=True)
-def seeded(monkeypatch):
-    """Random weights are the same in every run, and GoogLeNet has an eighth of its channels."""
+def seeded():
+    """Random weights are the same in every run."""
     keras.utils.set_random_seed(1)
-    narrow = [
-        row._replace(filters=tuple(max(1, filters // 8) for filters in row.filters))
-        for row in googlenet.TABLE
-    ]
-    monkeypatch.setattr(googlenet, "TABLE", narrow)
 
 
 @pytest.fixture
-def small() -> Build:
+def small() -> small_networks.Build:
     """Builds the network of a family, for four classes."""
-
-    def build(family: str, **options: Any) -> keras.Model:
-        builder, side = FAMILIES[family]
-        options = {"weights": None, "classes": 4, "input_shape": (side, side, 3), **options}
-        return builder(**options)
-
-    return build
+    return small_networks.small
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=small_networks.FAMILIES)
 def family(request) -> str:
     """The name of each family in turn."""
     return request.param

@@ -1,0 +1,85 @@
+"""The EXIF orientation of a JPEG, read and undone inside a TensorFlow graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+_SEARCHED = 4096
+"""Bytes from the file's start in which the EXIF segment must begin: cameras write it first."""
+_MARK = b"Exif\x00\x00"
+_ORIENTATION = 0x0112
+
+
+def exif_orientation(encoded: Any) -> Any:
+    """1 to 8, a scalar int32; 1 (upright) where the file says nothing that can be read.
+
+    Args:
+        encoded: A scalar string, the bytes of a JPEG file.
+    """
+    raw = tf.cast(tf.io.decode_raw(encoded, tf.uint8), tf.int32)
+    # Zeros behind the end: what is read from there is no orientation.
+    start = tf.concat([raw[: 2**16], tf.zeros((32,), tf.int32)], axis=0)
+    found = _begins(start[:_SEARCHED])
+    return tf.cond(
+        tf.size(found) > 0,
+        lambda: _from_tiff(start[found[0] + len(_MARK) :]),
+        lambda: tf.constant(1, tf.int32),
+    )
+
+
+def turned(picture: Any, orientation: Any) -> Any:
+    """The stored picture (H, W, C) as it stands upright.
+
+    Args:
+        picture: As decoded.
+        orientation: 1 to 8, as EXIF counts.
+    """
+    swapped = lambda: tf.transpose(picture, (1, 0, 2))  # noqa: E731
+    return tf.switch_case(
+        orientation - 1,
+        [
+            lambda: picture,
+            lambda: picture[:, ::-1],
+            lambda: picture[::-1, ::-1],
+            lambda: picture[::-1],
+            swapped,
+            lambda: swapped()[:, ::-1],
+            lambda: swapped()[::-1, ::-1],
+            lambda: swapped()[::-1],
+        ],
+    )
+
+
+def _begins(start: Any) -> Any:
+    """Where the mark of an EXIF segment stands: behind 0xFF 0xE1 and two bytes of length."""
+    pattern = {0: 0xFF, 1: 0xE1, **{4 + offset: byte for offset, byte in enumerate(_MARK)}}
+    count = tf.maximum(tf.size(start) - 4 - len(_MARK), 0)
+    matches = [tf.equal(start[offset : offset + count], byte) for offset, byte in pattern.items()]
+    return tf.cast(tf.where(tf.reduce_all(tf.stack(matches), axis=0))[:, 0], tf.int32) + 4
+
+
+def _from_tiff(tiff: Any) -> Any:
+    """The orientation in the first directory of a TIFF header."""
+    little = tf.equal(tiff[0], ord("I"))
+
+    def number(at: Any, size: int) -> Any:
+        """An unsigned number; zero beyond the end."""
+        places = at + tf.range(size)
+        inside = (places >= 0) & (places < tf.size(tiff))
+        values = tf.where(inside, tf.gather(tiff, tf.where(inside, places, 0)), 0)
+        values = tf.where(little, values[::-1], values)
+        return tf.reduce_sum(values * tf.constant([256**power for power in range(size)][::-1]))
+
+    # Three bytes: a directory is not 16 MB away, and a fourth could overflow.
+    directory = tf.where(little, number(4, 3), number(5, 3))
+    entries = tf.minimum(number(directory, 2), 64)
+
+    def entry(index: Any) -> Any:
+        at = directory + 2 + 12 * index
+        return tf.where(tf.equal(number(at, 2), _ORIENTATION), number(at + 8, 2), 0)
+
+    found = tf.map_fn(entry, tf.range(entries), fn_output_signature=tf.int32)
+    value = tf.reduce_max(tf.concat([found, [0]], axis=0))
+    return tf.where((value >= 1) & (value <= 8), value, 1)
