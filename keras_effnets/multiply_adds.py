@@ -1,32 +1,257 @@
-"""Multiply-adds of a network: those of its convolutions and dense layers, as papers count them."""
+"""Multiply-adds by rule for each kind of layer, after one of two definitions.
 
+`"paper"`, as papers and torchvision's `_ops` count: each use of a convolution's, dense layer's or
+recurrent layer's kernel. Biases, normalisation, activations, pooling and look-ups are free.
+
+`"torchinfo"`, as torchinfo 1.8 counts: each trainable value of a convolution, its bias too, once
+at each place of the output; those of a recurrent layer once a step; those of any other layer once
+a sample, wherever else the layer is applied.
+
+A layer that has no rule here is None's, never a guess.
+"""
+
+import functools
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
 
 import keras
+from keras import layers
 
-from keras_effnets.layers import nested_layers
+from keras_effnets import layers as ours
+from keras_effnets.layers.chain import Chain, nested_layers
+
+Definition = Literal["paper", "torchinfo"]
+DEFINITIONS: tuple[str, ...] = get_args(Definition)
+
+Shape = tuple[int, ...]
+
+FREE = (
+    *(
+        getattr(layers, f"{kind}{rank}D")
+        for rank in (1, 2, 3)
+        for kind in (
+            *("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "Cropping"),
+            *("GlobalAveragePooling", "GlobalMaxPooling", "MaxPooling", "SpatialDropout"),
+            *("UpSampling", "ZeroPadding"),
+        )
+    ),
+    layers.Activation,
+    layers.ActivityRegularization,
+    layers.Add,
+    layers.AlphaDropout,
+    layers.Average,
+    layers.CenterCrop,
+    layers.Concatenate,
+    layers.Dropout,
+    layers.ELU,
+    layers.Flatten,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.Identity,
+    layers.InputLayer,
+    layers.LeakyReLU,
+    layers.Masking,
+    layers.Maximum,
+    layers.Minimum,
+    layers.Multiply,
+    layers.Normalization,
+    layers.Permute,
+    layers.RandomBrightness,
+    layers.RandomContrast,
+    layers.RandomFlip,
+    layers.RandomRotation,
+    layers.RandomTranslation,
+    layers.RandomZoom,
+    layers.ReLU,
+    layers.RepeatVector,
+    layers.Rescaling,
+    layers.Reshape,
+    layers.Resizing,
+    layers.Softmax,
+    layers.Subtract,
+    layers.UnitNormalization,
+    ours.LocalResponseNormalization,
+    ours.MaxPool,
+    ours.PaddedShortcut,
+    ours.Preprocessing,
+    ours.StochasticDepth,
+)
+"""Kinds without trainable values: no multiply-adds by either definition. Augmentation does nothing
+at inference."""
+
+SCALING = (
+    layers.BatchNormalization,
+    layers.Embedding,
+    layers.GroupNormalization,
+    layers.LayerNormalization,
+    layers.PReLU,
+    layers.RMSNormalization,
+)
+"""Kinds with trainable values that multiply no matrix: free for papers."""
+
+FREE_OPERATIONS = frozenset(
+    (
+        *("Absolute", "Add", "Amax", "Amin", "Arange", "Argmax", "Average", "AveragePool"),
+        *("BroadcastTo", "Cast", "Clip", "Concatenate", "ConvertToTensor", "Copy", "Divide", "Elu"),
+        *("Equal", "Exp", "ExpandDims", "Flip", "Full", "FullLike", "Gelu", "GetItem", "Greater"),
+        *("GreaterEqual", "HardSigmoid", "HardSilu", "HardTanh", "LeakyRelu", "Less", "LessEqual"),
+        *("Log", "Log1p", "LogSoftmax", "LogicalAnd", "LogicalNot", "LogicalOr", "Max", "MaxPool"),
+        *("Maximum", "Mean", "Min", "Minimum", "Moveaxis", "Multiply", "Negative", "NotEqual"),
+        *("OnesLike", "Pad", "Power", "Ravel", "ReLU", "Reciprocal", "Relu", "Relu6", "Repeat"),
+        *("Reshape", "Roll", "Round", "Rsqrt", "Selu", "Sigmoid", "Sign", "Silu", "Slice"),
+        *("Softmax", "Softplus", "Softsign", "Split", "Sqrt", "Square", "Squeeze", "Stack", "Std"),
+        *("StopGradient", "Subtract", "Sum", "Swapaxes", "Take", "Tanh", "Tile", "Transpose"),
+        *("TrueDivide", "Var", "Where", "ZerosLike"),
+    )
+)
+"""Operations of `keras.ops` that no definition counts: others may multiply and add."""
+
+CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
+TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
+RECURRENT = (layers.GRU, layers.LSTM, layers.SimpleRNN)
+
+
+def layer_multiply_adds(
+    layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape], definition: str = "paper"
+) -> int | None:
+    """Multiply-adds of one call of a built layer; None where no rule is known for its kind.
+
+    Args:
+        layer: A Keras layer that is no block of others.
+        inputs: The shapes that it gets, batch included.
+        outputs: Those that it gives.
+        definition: `"paper"` or `"torchinfo"`, see this module.
+
+    Raises:
+        ValueError: For another definition.
+    """
+    check_definition(definition)
+    rules = _rules_for(layer.__class__)
+    if rules is None:
+        return None
+    rule = rules[0] if definition == "paper" else rules[1]
+    return rule(layer, inputs[0], outputs[0])
+
+
+@functools.cache
+def _rules_for(kind: Any) -> "tuple[_Rule, _Rule] | None":
+    for kinds, *rules in _RULES:
+        if issubclass(kind, kinds):
+            return rules[0], rules[1]
+    return None
+
+
+def check_definition(definition: str) -> None:
+    """Raises ValueError for what is none of `DEFINITIONS`."""
+    if definition not in DEFINITIONS:
+        raise ValueError(f"definition={definition!r} is not one of {DEFINITIONS}")
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Multiply-adds for one picture of the side that `model` was built for.
+    """Multiply-adds for one picture of the side that `model` was built for, as papers count them.
 
-    Convolutions and dense layers count; biases, normalisation, activations and pooling do not.
+    Looks at the layers that `model`, its blocks and its nested models hold, each once;
+    `keras_effnets.summary` follows the calls instead.
 
     Raises:
-        ValueError: For a model whose pictures may be of any side.
+        ValueError: For a model whose pictures may be of any side, or with a layer of weights
+            whose kind has no rule.
     """
-    return sum(map(_of_layer, nested_layers(model)))
+    return sum(map(_once, nested_layers(model)))
 
 
-def _of_layer(layer: Any) -> int:
-    if not isinstance(
-        layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense
-    ):
+def _once(layer: Any) -> int:
+    rules = _rules_for(layer.__class__)
+    if rules is None and layer.weights and not isinstance(layer, Chain | keras.Model):
+        raise ValueError(f"{layer.path}: no rule for the multiply-adds of {type(layer).__name__}")
+    if rules is None or rules[0] is _free:
         return 0
     shape = layer.get_build_config()["input_shape"]
-    outputs = layer.compute_output_shape(shape)[1:]
-    if None in outputs:
+    outputs = layer.compute_output_shape(shape)
+    if None in outputs[1:] or None in shape[1:]:
         raise ValueError(f"{layer.path}: multiply-adds depend on the picture's side: give one")
-    # Each kernel value is used once at each place of the output; a depthwise kernel too.
-    return math.prod(outputs[:-1]) * math.prod(layer.kernel.shape)
+    found = layer_multiply_adds(layer, [(1, *shape[1:])], [(1, *outputs[1:])])
+    assert found is not None
+    return found
+
+
+def _places(layer: Any, shape: Shape) -> int:
+    """Samples times pixels of a map."""
+    first = getattr(layer, "data_format", None) == "channels_first"
+    return math.prod((shape[0], *shape[2:]) if first else shape[:-1])
+
+
+def _size(*variables: Any) -> int:
+    return sum(math.prod(variable.shape) for variable in variables if variable is not None)
+
+
+def _trainable(layer: Any) -> int:
+    """Values that train unless the layer is frozen: all but a batch norm's statistics."""
+    statistics: set[int] = set()
+    if isinstance(layer, layers.BatchNormalization):
+        statistics = {id(layer.moving_mean), id(layer.moving_variance)}
+    return _size(*(weight for weight in layer.weights if id(weight) not in statistics))
+
+
+def _convolution(layer: Any, inputs: Shape, outputs: Shape) -> int:
+    # The kernel has but C / groups channels: what it has is used once at each place.
+    return _places(layer, outputs) * _size(layer.kernel)
+
+
+def _transposed(layer: Any, inputs: Shape, outputs: Shape) -> int:
+    """Each place of the input is spread by the whole kernel, at the border too."""
+    return _places(layer, inputs) * _size(layer.kernel)
+
+
+def _separable(layer: Any, inputs: Shape, outputs: Shape) -> int:
+    return _places(layer, outputs) * _size(layer.depthwise_kernel, layer.pointwise_kernel)
+
+
+def _dense(layer: Any, inputs: Shape, outputs: Shape) -> int:
+    return math.prod(outputs[:-1]) * _size(layer.kernel)
+
+
+def _einsum(layer: Any, inputs: Shape, outputs: Shape) -> int:
+    """One for every combination of the indices of input and kernel."""
+    given, kernel = layer.equation.split("->")[0].split(",")
+    sizes = zip(kernel, layer.kernel.shape, strict=True)
+    return math.prod(inputs) * math.prod(size for index, size in sizes if index not in given)
+
+
+def _recurrent(layer: Any, inputs: Shape, outputs: Shape) -> int:
+    cell = layer.cell
+    return math.prod(inputs[:2]) * _size(cell.kernel, cell.recurrent_kernel)
+
+
+def _free(layer: Any, inputs: Shape, outputs: Shape) -> int:
+    return 0
+
+
+def _all_at_each_place(layer: Any, inputs: Shape, outputs: Shape) -> int:
+    return _places(layer, outputs) * _trainable(layer)
+
+
+def _all_a_step(layer: Any, inputs: Shape, outputs: Shape) -> int:
+    return math.prod(inputs[:2]) * _trainable(layer)
+
+
+def _all_a_sample(layer: Any, inputs: Shape, outputs: Shape) -> int:
+    return outputs[0] * _trainable(layer)
+
+
+_Rule = Callable[[Any, Shape, Shape], int]
+_RULES: tuple[tuple[tuple[type, ...], _Rule, _Rule], ...] = (
+    # Keras derives some kinds from others: the narrower stand first.
+    (FREE, _free, _free),
+    (TRANSPOSED, _transposed, _all_at_each_place),
+    (SEPARABLE, _separable, _all_at_each_place),
+    ((*DEPTHWISE, *CONVOLUTIONS), _convolution, _all_at_each_place),
+    ((layers.Dense,), _dense, _all_a_sample),
+    ((layers.EinsumDense,), _einsum, _all_a_sample),
+    (RECURRENT, _recurrent, _all_a_step),
+    (SCALING, _free, _all_a_sample),
+)
+"""Kinds, their rule as papers count, and as torchinfo does."""

@@ -43,7 +43,7 @@ def open_model(name: str, weights: str | None) -> Any:
     if name.endswith(".keras"):
         if weights is not None:
             raise ValueError(f"--weights {weights!r}: {name} brings its own; leave this out")
-        network = _load_keras_file(name)
+        network = load_keras_file(name)
         model_preset(network)  # refuses a model that is no classifier of pictures
         return network
     get_builder(name)
@@ -52,7 +52,13 @@ def open_model(name: str, weights: str | None) -> Any:
     return create_model(name, weights=weights or "imagenet")
 
 
-def _load_keras_file(path: str) -> Any:
+def load_keras_file(path: str) -> Any:
+    """The model in a .keras file.
+
+    Raises:
+        ValueError: For a file that holds none.
+        FileNotFoundError: If there is no such file.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"--model {path!r}: there is no such file")
     try:

@@ -1,5 +1,6 @@
 """The blocks of DenseNet: every layer sees the features of all layers before it."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -13,6 +14,12 @@ _LOOSE = 8
 """So many tensors at most stay apart for layers to concatenate for themselves, which keeps them in
 memory once instead of once a layer. Were all kept apart, a graph would have as many operations as
 there are pairs of layers."""
+
+
+def _first(shape: Shape | Sequence[Shape]) -> Shape:
+    """The shape, or the first of several."""
+    first: Any = shape[0]
+    return tuple(first if isinstance(first, list | tuple) else shape)
 
 
 @register
@@ -104,9 +111,9 @@ class NormActConv(Chain):
             outputs = self.dropout(outputs, training=training and self.trainable)
         return outputs
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """(B, H, W, C) to (B, H, W, filters)."""
-        return (*input_shape[:-1], self.filters)
+    def compute_output_shape(self, input_shape: Shape | Sequence[Shape]) -> Shape:
+        """(B, H, W, C), or a list of such, to (B, H, W, filters)."""
+        return (*_first(input_shape)[:-1], self.filters)
 
 
 @register
@@ -168,9 +175,9 @@ class DenseLayer(Chain):
         else:
             self.add("conv1", NormActConv, self.filters, 3, recompute=self.recompute, **unit)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """(B, H, W, C) to (B, H, W, filters)."""
-        return (*input_shape[:-1], self.filters)
+    def compute_output_shape(self, input_shape: Shape | Sequence[Shape]) -> Shape:
+        """(B, H, W, C), or a list of such, to (B, H, W, filters)."""
+        return (*_first(input_shape)[:-1], self.filters)
 
 
 @register
@@ -284,7 +291,7 @@ class Transition(NormActConv):
             data_format="channels_last",
         )
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
+    def compute_output_shape(self, input_shape: Shape | Sequence[Shape]) -> Shape:
         """(B, H, W, C) to (B, H // 2, W // 2, filters)."""
-        batch, *sides, _ = input_shape
+        batch, *sides, _ = _first(input_shape)
         return (batch, *(None if side is None else side // 2 for side in sides), self.filters)
