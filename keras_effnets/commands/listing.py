@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +12,12 @@ from rich.table import Table
 from keras_effnets.catalog import WeightsInfo
 from keras_effnets.commands.options import AsJson
 from keras_effnets.commands.words import NONE, percent, sizes, triple
+from keras_effnets.compare import collect
+from keras_effnets.compare.cards import knobs, notes
+from keras_effnets.compare.names import suggestion
 from keras_effnets.registry import list_models, model_info
 from keras_effnets.terminal import complain, listing, literal, record, show, show_json
+from keras_effnets.weights_file import replacing
 
 FACTS = ("name", "builder", "family", "parameters", "multiply_adds", "side")
 
@@ -90,49 +95,97 @@ def _summary(name: str) -> dict[str, Any]:
 
 def info_command(
     name: Annotated[str, typer.Argument(help="Of a model, from `list`.")],
+    diagram: Annotated[
+        Path | None, typer.Option(help="Draw its layers and blocks too, as a .svg.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of one model: its paper, its config and its published weights."""
+    """Show all that is known of one model: paper, table, size, knobs and published weights."""
+    names = list_models()
+    if name not in names:
+        raise ValueError(
+            f"{name!r} is not the name of a model{suggestion(name, names)}; there are "
+            + ", ".join(names)
+        )
     info = model_info(name)
+    if diagram is not None:
+        _draw(name, diagram)
+    (point,) = collect([name])
     if as_json:
         show_json(
             {
                 **{key: getattr(info, key) for key in FACTS},
+                "memory": point.memory,
+                "top1": point.top1,
+                "top5": point.top5,
+                "accuracy_source": point.source or None,
                 "paper": info.paper._asdict(),
+                "notes": notes(name),
                 "config": asdict(info.config),
+                "knobs": knobs(name),
                 "weights": [asdict(weights) for weights in info.weights.values()],
             }
         )
         return
     paper = info.paper
     hidden = {"name", "preset", "torch", "tensorflow"}
-    knobs = [field.name for field in fields(info.config) if field.name not in hidden]
-    model = record(
-        info.name,
-        {
-            "family": info.family,
-            "builder": f"keras_effnets.{info.builder}",
-            "paper": f"{paper.title}. {paper.authors}, {paper.year}",
-            "link": paper.url,
-            "parameters": f"{info.parameters:,}",
-            "multiply-adds": f"{info.multiply_adds:,}, one picture of {info.side} pixels a side",
-            "config": ", ".join(f"{knob} {getattr(info.config, knob)}" for knob in knobs),
-        },
+    settings = [field.name for field in fields(info.config) if field.name not in hidden]
+    preset = info.config.input_preset
+    lines = {
+        "family": info.family,
+        "builder": f"keras_effnets.{info.builder}",
+        "paper": f"{paper.title}. {paper.authors}, {paper.year}",
+        "link": paper.url,
+        "parameters": f"{info.parameters:,}",
+        "multiply-adds": f"{info.multiply_adds:,}, one picture of {info.side} pixels a side",
+        "memory": f"{point.memory / 1e6:,.1f} MB, of parameters and one picture's activations",
+        "config": ", ".join(f"{each} {getattr(info.config, each)}" for each in settings),
+        "pictures": sizes(preset) + f", mean {triple(preset.mean)}, std {triple(preset.std)}",
+    }
+    if point.top1 is not None and point.weights is None:
+        lines["accuracy"] = f"{_accuracy(point.top1, point.top5)} ({point.source})"
+    show(
+        record(info.name, lines),
+        record(
+            "as in its paper, and not",
+            {f"{number}": note for number, note in enumerate(notes(name), start=1)},
+        ),
+        record("knobs", knobs(name) or {"none": "of its own"}),
+        *(
+            [_weights_record(weights) for weights in info.weights.values()]
+            or [record("no published weights", {})]
+        ),
     )
-    sets = [_weights_record(weights) for weights in info.weights.values()]
-    show(model, *(sets or [record("no published weights", {})]))
+
+
+def _draw(name: str, path: Path) -> None:
+    from keras_effnets.compare.diagram import diagram
+
+    if path.suffix.lower() != ".svg":
+        raise ValueError(f"--diagram {str(path)!r}: expected a path ending in .svg")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"--diagram {str(path)!r}: there is no folder {path.parent}")
+    content = diagram([name]).encode()
+    with replacing(path) as file:
+        file.write(content)
+    complain(f"drew {path}")
+
+
+def _accuracy(top1: float, top5: float | None) -> str:
+    accuracy = f"top-1 {percent(top1)} %"
+    return accuracy if top5 is None else f"{accuracy}, top-5 {percent(top5)} %"
 
 
 def _weights_record(weights: WeightsInfo) -> Table:
     preset = weights.preset
     algorithm, digest = weights.checksum
-    accuracy = f"top-1 {percent(weights.top1)} %"
-    if weights.top5 is not None:
-        accuracy += f", top-5 {percent(weights.top5)} %"
+    accuracy = "none published"
+    if weights.top1 is not None:
+        accuracy = f"{_accuracy(weights.top1, weights.top5)} ({weights.accuracy_source})"
     return record(
         f"weights {weights.name}",
         {
-            "accuracy": f"{accuracy} ({weights.accuracy_source})",
+            "accuracy": accuracy,
             "pictures": sizes(preset) + f", mean {triple(preset.mean)}, std {triple(preset.std)}",
             "profile": weights.profile,
             "license": weights.license,
