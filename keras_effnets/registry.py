@@ -17,6 +17,7 @@ from keras_effnets.catalog import WEIGHTS, WeightsInfo
 from keras_effnets.deferred import count_parameters, sketch, variables_by_path
 from keras_effnets.models.config import ModelConfig, Paper
 from keras_effnets.multiply_adds import multiply_adds
+from keras_effnets.spelling import suggestion
 
 
 def _in_history(config: ModelConfig) -> tuple[Any, ...]:
@@ -129,9 +130,11 @@ def get_builder(name: str) -> Any:
     """The public function that builds the network `name`; its `config` has the defaults.
 
     Raises:
-        ValueError: For an unknown name.
+        ValueError: For an unknown name; the message suggests the nearest.
     """
     if name not in _BUILDERS:
-        near = ", ".join(_BUILDERS)
-        raise ValueError(f"{name!r} is not the name of a model; there are {near}")
+        raise ValueError(
+            f"{name!r} is not the name of a model"
+            + (suggestion(name, _BUILDERS) or f"; there are {', '.join(_BUILDERS)}")
+        )
     return _BUILDERS[name]

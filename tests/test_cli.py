@@ -165,14 +165,16 @@ def test_info_json():
     assert keras_effnets.Preset.from_dict(info["weights"][0]["preset"]).resize == 255
 
 
-def test_unknown_model_is_named_with_those_there_are(cat, tmp_path):
-    commands = [["info", "resnet51"]]
-    commands += [[name, path, "-m", "resnet51"] for name, path in (("predict", cat),)]
-    commands += [["evaluate", tmp_path, "-m", "resnet51"]]
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("resnet51", "did you mean resnet50, "), ("nothing like it", "there are alexnet_2012, ")],
+)
+def test_unknown_model_is_named_with_those_there_are(cat, tmp_path, wrong, right):
+    commands = [["info", wrong], ["predict", cat, "-m", wrong], ["evaluate", tmp_path, "-m", wrong]]
     for arguments in commands:
         message = refused(*arguments)
-        assert "'resnet51'" in message
-        assert "efficientnet_b0, " in message
+        assert f"'{wrong}'" in message
+        assert right in message
 
 
 def test_predict_names_what_is_there(lite0, cat, coffee):
@@ -383,7 +385,8 @@ def test_installed_command(small_model, tmp_path):
     assert out.splitlines()[1].split()[:2] == [str(red), "red"]
     code, out, err = run_process("info", "resnet51")
     assert (code, out) == (2, "")
-    assert err.splitlines()[-1].startswith("error: 'resnet51' is not the name of a model")
+    wrong = "error: 'resnet51' is not the name of a model; did you mean resnet50,"
+    assert err.splitlines()[-1].startswith(wrong)
 
 
 def test_unknown_options_are_the_users_mistake():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -51,8 +52,9 @@ def draw(results: Sequence[Result], machine: str, out: Path) -> None:
             place += 1
     axes.set_yticks(ticks, names)
     axes.set_ylim(place - 0.5, -0.6)
-    axes.margins(x=0.12)
-    axes.set_xlabel(f"milliseconds a picture, median and range of the turns\n{machine}")
+    axes.margins(x=0.25)
+    axes.set_xlabel("milliseconds a picture, median and range of the turns")
+    figure.supxlabel("\n".join(textwrap.wrap(machine, 100)), size=8, color="#555555")
     axes.spines[["top", "right"]].set_visible(False)
     with replacing(out) as file:
         figure.savefig(file, format=out.suffix[1:].lower(), dpi=120)

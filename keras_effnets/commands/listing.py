@@ -14,7 +14,6 @@ from keras_effnets.commands.options import AsJson
 from keras_effnets.commands.words import NONE, percent, sizes, triple
 from keras_effnets.compare import collect
 from keras_effnets.compare.cards import knobs, notes
-from keras_effnets.compare.names import suggestion
 from keras_effnets.registry import list_models, model_info
 from keras_effnets.terminal import complain, listing, literal, record, show, show_json
 from keras_effnets.weights_file import replacing
@@ -101,12 +100,6 @@ def info_command(
     as_json: AsJson = False,
 ) -> None:
     """Show all that is known of one model: paper, table, size, knobs and published weights."""
-    names = list_models()
-    if name not in names:
-        raise ValueError(
-            f"{name!r} is not the name of a model{suggestion(name, names)}; there are "
-            + ", ".join(names)
-        )
     info = model_info(name)
     if diagram is not None:
         _draw(name, diagram)

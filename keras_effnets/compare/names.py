@@ -1,9 +1,9 @@
 """Which networks are meant by names, families and patterns."""
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from keras_effnets.registry import list_models, model_info
+from keras_effnets.spelling import suggestion
 
 
 def resolve(wanted: Sequence[str]) -> list[str]:
@@ -31,17 +31,3 @@ def resolve(wanted: Sequence[str]) -> list[str]:
             )
         chosen.update(found)
     return [name for name in names if not wanted or name in chosen]
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`"; did you mean ...?"` with up to three of `known`, or nothing where none is near."""
-    spelled: dict[str, str] = {}
-    for each in known:
-        spelled.setdefault(_bare(each), each)
-    near = difflib.get_close_matches(_bare(word), spelled, n=3, cutoff=0.6)
-    return f"; did you mean {', '.join(spelled[each] for each in near)}?" if near else ""
-
-
-def _bare(word: str) -> str:
-    """In lower case, without what names are divided by."""
-    return "".join(character for character in word.casefold() if character.isalnum())

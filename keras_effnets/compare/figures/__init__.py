@@ -18,7 +18,7 @@ from keras_effnets.compare.figures import (
     stacking,
 )
 from keras_effnets.compare.figures.drawing import canvas
-from keras_effnets.compare.names import suggestion
+from keras_effnets.spelling import suggestion
 from keras_effnets.weights_file import replacing
 
 SUFFIXES = (".png", ".svg")
