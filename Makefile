@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 600
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test check parity bench fuzz format clean
+.PHONY: demo test check parity bench docs fuzz format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -61,6 +61,26 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/densenet_memory.py
 	$(BIN)/python benchmarks/input_pipeline.py
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/saved_model.py
+
+## Pictures and tables of docs/lineage.md, docs/models and docs/seeing.md, from the networks as they are.
+LINEAGE := docs/lineage
+PHOTOGRAPHS = $(shell $(BIN)/python -c "import skimage; print(skimage.__path__[0])")/data
+FIGURES := stacked-3x3 inception-bottleneck stochastic-depth densenet-growth squeezenet-knobs \
+	separable-cost mobilenet-multipliers efficientnet-scaling
+
+docs: $(VENV)/.test
+	$(BIN)/keras-effnets compare --out $(LINEAGE)/accuracy.png
+	$(BIN)/keras-effnets compare --recipe original --out $(LINEAGE)/original.png
+	$(BIN)/keras-effnets compare --x year --size macs --out $(LINEAGE)/years.png
+	$(BIN)/keras-effnets compare --size memory --out $(LINEAGE)/memory.png
+	for name in $(FIGURES); do \
+		$(BIN)/keras-effnets figure $$name --out $(LINEAGE)/$$name.png || exit 1; done
+	$(BIN)/python tests/test_model_pages.py
+	$(BIN)/keras-effnets look $(PHOTOGRAPHS)/rocket.jpg --model efficientnet_lite0 \
+		--out docs/seeing_rocket.png
+	$(BIN)/keras-effnets look $(PHOTOGRAPHS)/chelsea.png --model efficientnet_lite0 \
+		--features stage2_block0 --out docs/seeing_maps.png
 
 ## The checkpoint reader against inputs that a fuzzer makes; what it finds is left in .venv/fuzz.
 fuzz: $(VENV)/.fuzz
