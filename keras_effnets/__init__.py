@@ -16,6 +16,7 @@ from keras_effnets.finetuning import finetune
 from keras_effnets.models import *  # noqa: F403
 from keras_effnets.models import __all__ as _models
 from keras_effnets.optimizer import LayerwiseAdamW
+from keras_effnets.prediction import Predictor
 from keras_effnets.preprocessing import (
     Prediction,
     decode_predictions,
@@ -25,9 +26,12 @@ from keras_effnets.preprocessing import (
 )
 from keras_effnets.preset import Preset
 from keras_effnets.registry import ModelInfo, create_model, list_models, model_info
+from keras_effnets.seeing import feature_grid, feature_maps, grad_cam, overlay
+from keras_effnets.summary import Summary, summary
 from keras_effnets.surgery import (
     body,
     feature_extractor,
+    fold_batch_norm,
     freeze,
     layer_decay,
     reset_classifier,
@@ -40,21 +44,29 @@ __all__ = [
     "LayerwiseAdamW",
     "ModelInfo",
     "Prediction",
+    "Predictor",
     "Preset",
+    "Summary",
     "WeightsInfo",
     "body",
     "create_model",
     "decode_predictions",
     "feature_extractor",
+    "feature_grid",
+    "feature_maps",
     "finetune",
+    "fold_batch_norm",
     "freeze",
+    "grad_cam",
     "imagenet_classes",
     "layer_decay",
     "list_models",
     "load_image",
     "model_info",
+    "overlay",
     "preprocess_input",
     "reset_classifier",
+    "summary",
     "unfreeze",
     *_models,
 ]

@@ -71,10 +71,37 @@ def run_pictures(
     Raises:
         ValueError: If the model takes something else, or an argument is below 1.
     """
+    preset = _picture_preset(model)
+
+    def scores(batch: NDArray[np.float32]) -> Any:
+        return model.predict_on_batch(preprocess_input(batch, model))
+
+    yield from score_pictures(scores, preset, paths, batch_size=batch_size, workers=workers)
+
+
+def score_pictures(
+    scores: Callable[[NDArray[np.float32]], Any],
+    preset: Preset,
+    paths: Iterable[Path],
+    *,
+    batch_size: int = 16,
+    workers: int | None = None,
+) -> Iterator[Scored]:
+    """Runs anything over pictures as `predict_pictures` runs a model.
+
+    Args:
+        scores: Takes (B, crop, crop, 3) pixels 0-255, gives a row for each.
+        preset: How it wants its pictures.
+        paths: Of the pictures.
+        batch_size: Pictures at once.
+        workers: Threads that decode; None takes as many as there are cores, at most 8.
+
+    Raises:
+        ValueError: If an argument is below 1.
+    """
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value is not None and value < 1:
             raise ValueError(f"{name}={value!r}: expected 1 or more")
-    preset = _picture_preset(model)
     remaining = iter(paths)
     pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
     try:
@@ -83,7 +110,7 @@ def run_pictures(
         )
         group: list[tuple[Path, NDArray[np.float32] | str]] = []
         readable = 0
-        traced = 0  # the size of batch that the model has a graph for
+        traced = 0  # the size of batch that the model has been run with
         while ahead:
             path, decoding = ahead.popleft()
             ahead.extend(
@@ -94,7 +121,7 @@ def run_pictures(
             group.append((path, picture))
             readable += not isinstance(picture, str)
             if readable == batch_size or not ahead:
-                yield from _scored(model, group, traced)
+                yield from _scored(scores, group, traced)
                 group, readable, traced = [], 0, batch_size
     finally:
         pool.shutdown(cancel_futures=True)
@@ -139,15 +166,16 @@ def _decode(path: Path, preset: Preset) -> NDArray[np.float32] | str:
 
 
 def _scored(
-    model: Any, group: Sequence[tuple[Path, NDArray[np.float32] | str]], at_least: int
+    scores: Callable[[NDArray[np.float32]], Any],
+    group: Sequence[tuple[Path, NDArray[np.float32] | str]],
+    at_least: int,
 ) -> Iterator[Scored]:
-    """One record a picture; the model gets `at_least` so many, the last one again and again."""
+    """One record a picture; `scores` gets `at_least` so many, the last one again and again."""
     pictures = [picture for _, picture in group if not isinstance(picture, str)]
     rows: Iterator[NDArray[np.float32]] = iter(())
     if pictures:
         pictures += [pictures[-1]] * (at_least - len(pictures))
-        batch = preprocess_input(np.stack(pictures), model)
-        rows = iter(np.asarray(model.predict_on_batch(batch), np.float32))
+        rows = iter(np.asarray(scores(np.stack(pictures)), np.float32))
     for path, picture in group:
         if isinstance(picture, str):
             yield Scored(path, None, picture)

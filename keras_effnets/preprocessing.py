@@ -69,13 +69,29 @@ def load_image(source: Source, preset: Preset) -> NDArray[np.float32]:
         ValueError: The file is no picture, is broken or truncated, has more than `MAX_PIXELS`
             pixels, or is so narrow that it would have once resized.
     """
-    image = read_rgb(source)
+    return fit_image(read_rgb(source), preset, _name(source))
+
+
+def fit_image(image: Image.Image, preset: Preset, name: str = "picture") -> NDArray[np.float32]:
+    """Resizes and crops a picture as `load_image` does.
+
+    Args:
+        image: Of mode "RGB".
+        preset: The sides and the interpolation to use.
+        name: What an error calls it.
+
+    Returns:
+        (crop, crop, 3), RGB pixels, 0–255.
+
+    Raises:
+        ValueError: If it is so narrow that it would have more than `MAX_PIXELS` once resized.
+    """
     width, height = image.size
     short, long = sorted(image.size)
     resized_long = int(preset.resize * long / short)
     if preset.resize * resized_long > MAX_PIXELS:
         raise ValueError(
-            f"{_name(source)}: {width} x {height} pixels are too narrow: with a shorter side of "
+            f"{name}: {width} x {height} pixels are too narrow: with a shorter side of "
             f"{preset.resize} they become more than {MAX_PIXELS}"
         )
     size = (preset.resize, resized_long) if width <= height else (resized_long, preset.resize)

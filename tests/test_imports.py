@@ -60,6 +60,7 @@ ALLOWED: dict[str, Row] = {
     "keras_effnets.preset": Row(),
     "keras_effnets.profile": Row(),
     "keras_effnets.version": Row(),
+    "keras_effnets.spelling": Row(),
     "keras_effnets.catalog": Row(("keras_effnets.preset",)),
     "keras_effnets.weights_file": Row(("numpy", "safetensors")),
     "keras_effnets.deferred": Row(("keras", "numpy")),
@@ -134,11 +135,82 @@ ALLOWED: dict[str, Row] = {
             "keras_effnets.deferred",
             "keras_effnets.models",
             "keras_effnets.multiply_adds",
+            "keras_effnets.spelling",
         ),
     ),
     "keras_effnets.optimizer": Row(("keras", "keras_effnets.surgery.rates.layer_decay")),
     "keras_effnets.surgery": Row(
         ("keras", "keras_effnets.layers", "keras_effnets.surgery"),
+    ),
+    "keras_effnets.surgery.folding": Row(
+        ("keras", "numpy", "keras_effnets.deferred", "keras_effnets.surgery.flattening")
+    ),
+    "keras_effnets.export": Row(("keras_effnets.export",)),
+    "keras_effnets.export.parity": Row(("keras", "numpy")),
+    "keras_effnets.export.artifact": Row(
+        (
+            "keras",
+            "keras_effnets.export.parity",
+            "keras_effnets.export.rounding",
+            "keras_effnets.layers",
+            "keras_effnets.preset",
+            "keras_effnets.version",
+            "keras_effnets.weights_file.replacing",
+        ),
+    ),
+    "keras_effnets.export.rounding": Row(
+        ("numpy", "keras_effnets.export.parity", "keras_effnets.export.runtimes")
+    ),
+    "keras_effnets.export.quiet": Row(),
+    "keras_effnets.export.frozen": Row(
+        ("keras", "keras_effnets.layers"), in_functions=("tensorflow",)
+    ),
+    # Whoever opens no such file need not have its runtime.
+    "keras_effnets.export.runtimes": Row(
+        ("numpy", "keras_effnets.export.quiet"),
+        in_functions=("ai_edge_litert", "onnxruntime", "openvino"),
+    ),
+    "keras_effnets.export.calibration": Row(
+        (
+            "keras",
+            "numpy",
+            "keras_effnets.evaluation",
+            "keras_effnets.export",
+            "keras_effnets.folders",
+            "keras_effnets.preprocessing",
+        ),
+    ),
+    "keras_effnets.export.checked": Row(
+        ("keras", "numpy", "keras_effnets.export", "keras_effnets.surgery.fold_batch_norm")
+    ),
+    "keras_effnets.export.litert": Row(
+        ("keras", "numpy", "keras_effnets.export"), in_functions=("ai_edge_litert", "tensorflow")
+    ),
+    "keras_effnets.export.onnx": Row(
+        ("keras", "numpy", "keras_effnets.export"), in_functions=("onnx", "tensorflow", "tf2onnx")
+    ),
+    "keras_effnets.export.openvino": Row(
+        ("keras", "keras_effnets.export"), in_functions=("nncf", "openvino")
+    ),
+    "keras_effnets.export.orientation": Row(("tensorflow",)),
+    "keras_effnets.export.graph_pictures": Row(
+        ("tensorflow", "keras_effnets.export.orientation", "keras_effnets.preset")
+    ),
+    "keras_effnets.export.saved_model": Row(
+        (
+            "keras",
+            "numpy",
+            "keras_effnets.export",
+            "keras_effnets.layers.grouped_conv",
+            "keras_effnets.preprocessing.imagenet_classes",
+            "keras_effnets.preset",
+            "keras_effnets.surgery.fold_batch_norm",
+        ),
+        in_functions=("tensorflow", "keras_effnets.export.graph_pictures"),
+    ),
+    "keras_effnets.export.serving_files": Row(
+        ("PIL", "keras_effnets.export", "keras_effnets.weights_file.replacing"),
+        in_functions=("tensorflow", "tensorflow_serving"),
     ),
     "keras_effnets.preprocessing": Row(("numpy", "PIL", "keras_effnets.preset")),
     "keras_effnets.contact_sheet": Row(("PIL", "keras_effnets.preprocessing")),
@@ -190,9 +262,223 @@ ALLOWED: dict[str, Row] = {
         ),
         in_functions=("jax", "tensorflow"),
     ),
+    "keras_effnets.prediction": Row(
+        (
+            "keras",
+            "numpy",
+            "PIL",
+            "keras_effnets.cache",
+            "keras_effnets.evaluation",
+            "keras_effnets.export",
+            "keras_effnets.prediction",
+            "keras_effnets.preprocessing",
+            "keras_effnets.preset",
+            "keras_effnets.version",
+            "keras_effnets.weights_file.replacing",
+        ),
+        in_functions=("tensorflow", "keras_effnets.surgery.fold_batch_norm"),
+    ),
+    "keras_effnets.prediction.table": Row(
+        (
+            "keras_effnets.export.runtimes.require",
+            "keras_effnets.prediction.predictor",
+            "keras_effnets.weights_file.replacing",
+        ),
+        in_functions=("pyarrow",),
+        for_types=("pyarrow",),
+    ),
+    "keras_effnets.prediction.cluster": Row(
+        ("keras_effnets.export.runtimes.require", "keras_effnets.prediction"),
+        in_functions=("ray",),
+    ),
+    "keras_effnets.benchmark": Row(("keras_effnets.benchmark",)),
+    "keras_effnets.benchmark.limits": Row(in_functions=("keras", "numpy")),
+    # Whoever lists contenders has no need of what runs them.
+    "keras_effnets.benchmark.jobs": Row(
+        ("numpy",),
+        in_functions=(
+            "keras",
+            "tensorflow",
+            "torch",
+            "torchvision",
+            "keras_effnets.prediction",
+            "keras_effnets.registry",
+        ),
+    ),
+    "keras_effnets.benchmark.contender": Row(
+        in_functions=("keras", "tensorflow", "torch", "keras_effnets.benchmark.jobs")
+    ),
+    "keras_effnets.benchmark.contest": Row(
+        ("keras_effnets.benchmark", "keras_effnets.export.runtimes", "keras_effnets.registry")
+    ),
+    "keras_effnets.benchmark.chart": Row(
+        ("keras_effnets.benchmark", "keras_effnets.weights_file.replacing"),
+        in_functions=("matplotlib",),
+    ),
+    "keras_effnets.compare": Row(("keras_effnets.compare",)),
+    "keras_effnets.compare.names": Row(("keras_effnets.registry", "keras_effnets.spelling")),
+    "keras_effnets.compare.memory": Row(
+        ("keras", "keras_effnets.deferred", "keras_effnets.layers", "keras_effnets.registry")
+    ),
+    "keras_effnets.compare.points": Row(
+        (
+            "keras_effnets.catalog.WeightsInfo",
+            "keras_effnets.compare.memory",
+            "keras_effnets.registry",
+        ),
+    ),
+    "keras_effnets.compare.front": Row(("keras_effnets.compare.points",)),
+    "keras_effnets.compare.labels": Row(),
+    "keras_effnets.compare.palette": Row(),
+    "keras_effnets.compare.legend": Row(
+        ("keras_effnets.compare.palette", "keras_effnets.compare.points"),
+        in_functions=("matplotlib",),
+    ),
+    "keras_effnets.compare.chart": Row(
+        ("keras_effnets.compare", "keras_effnets.weights_file.replacing"),
+        # Whoever draws nothing need not wait for it.
+        in_functions=("matplotlib",),
+    ),
+    "keras_effnets.compare.page": Row(
+        ("keras_effnets.compare.palette", "keras_effnets.compare.points"),
+        for_types=("keras_effnets.compare.chart",),
+    ),
+    "keras_effnets.compare.cards": Row(("keras_effnets.compare", "keras_effnets.registry")),
+    "keras_effnets.compare.diagram": Row(
+        (
+            "keras",
+            "keras_effnets.compare",
+            "keras_effnets.deferred",
+            "keras_effnets.layers",
+            "keras_effnets.registry",
+        ),
+    ),
+    "keras_effnets.compare.measure": Row(in_functions=("numpy", "keras_effnets.registry")),
+    "keras_effnets.compare.figures": Row(
+        (
+            "keras",
+            "keras_effnets.compare",
+            "keras_effnets.deferred",
+            "keras_effnets.layers",
+            "keras_effnets.models",
+            "keras_effnets.multiply_adds",
+            "keras_effnets.registry",
+            "keras_effnets.spelling",
+            "keras_effnets.weights_file.replacing",
+        ),
+        in_functions=("matplotlib",),
+    ),
+    "keras_effnets.summary": Row(
+        ("keras", "keras_effnets.multiply_adds", "keras_effnets.summary"),
+    ),
+    "keras_effnets.summary.receptive_field": Row(),
+    "keras_effnets.summary.tracing": Row(("keras",)),
+    "keras_effnets.summary.sliding": Row(
+        ("keras", "keras_effnets.summary.receptive_field", "keras_effnets.summary.tracing")
+    ),
+    "keras_effnets.summary.windows": Row(
+        (
+            "keras",
+            "keras_effnets.layers",
+            "keras_effnets.multiply_adds",
+            "keras_effnets.summary.receptive_field",
+            "keras_effnets.summary.sliding",
+            "keras_effnets.summary.tracing",
+        ),
+    ),
+    "keras_effnets.summary.result": Row(("rich", "keras_effnets.summary.rendering")),
+    "keras_effnets.summary.rendering": Row(("rich",), for_types=("keras_effnets.summary.result",)),
+    "keras_effnets.seeing": Row(
+        (
+            "keras",
+            "numpy",
+            "PIL",
+            "keras_effnets.layers.ConvClassifier",
+            "keras_effnets.preprocessing",
+            "keras_effnets.seeing",
+            "keras_effnets.surgery.anatomy",
+        ),
+        in_functions=("matplotlib",),
+    ),
+    "keras_effnets.seeing.gradient": Row(("keras",), in_functions=("jax", "tensorflow", "torch")),
+    "keras_effnets.seeing.panel": Row(("PIL",)),
+    "keras_effnets.demo_page": Row(("keras_effnets.demo_page",)),
+    "keras_effnets.demo_page.app": Row(
+        ("fastapi", "PIL", "starlette", "keras_effnets.demo_page.viewer")
+    ),
+    "keras_effnets.demo_page.server": Row(("uvicorn", "keras_effnets.demo_page")),
+    "keras_effnets.demo_page.viewer": Row(
+        (
+            "numpy",
+            "PIL",
+            "keras_effnets.prediction.Predictor",
+            "keras_effnets.preprocessing",
+            "keras_effnets.seeing",
+        ),
+    ),
     "keras_effnets.terminal": Row((*COMMANDS, "keras_effnets.finetuning")),
     "keras_effnets.commands": Row(
         (*COMMANDS, "keras_effnets.commands", "keras_effnets.finetuning", "keras_effnets.terminal"),
+    ),
+    "keras_effnets.commands.listing": Row(
+        (
+            *COMMANDS,
+            "keras_effnets.commands",
+            "keras_effnets.compare",
+            "keras_effnets.terminal",
+            "keras_effnets.weights_file.replacing",
+        ),
+    ),
+    "keras_effnets.commands.benchmark": Row(
+        (
+            *COMMANDS,
+            "keras_effnets.benchmark",
+            "keras_effnets.commands",
+            "keras_effnets.compare",
+            "keras_effnets.export.runtimes",
+            "keras_effnets.terminal",
+        ),
+    ),
+    "keras_effnets.commands.compare": Row(
+        (*COMMANDS, "keras_effnets.commands", "keras_effnets.compare", "keras_effnets.terminal"),
+    ),
+    "keras_effnets.commands.look": Row(
+        (
+            *COMMANDS,
+            "keras_effnets.commands.options",
+            "keras_effnets.seeing",
+            "keras_effnets.terminal",
+            "keras_effnets.weights_file.replacing",
+        ),
+    ),
+    "keras_effnets.commands.export": Row(
+        ("typer", "keras_effnets.commands", "keras_effnets.export", "keras_effnets.terminal")
+    ),
+    "keras_effnets.commands.predict": Row(
+        (*COMMANDS, "keras_effnets.commands", "keras_effnets.prediction", "keras_effnets.terminal"),
+    ),
+    "keras_effnets.commands.predict_table": Row(
+        (
+            "typer",
+            "keras_effnets.commands.options",
+            "keras_effnets.folders",
+            "keras_effnets.prediction",
+            "keras_effnets.terminal",
+        ),
+    ),
+    "keras_effnets.commands.serve_demo": Row(
+        ("typer", "keras_effnets.commands.options", "keras_effnets.terminal"),
+        in_functions=("keras_effnets.demo_page",),
+    ),
+    "keras_effnets.commands.summary": Row(
+        (
+            *COMMANDS,
+            "keras_effnets.commands",
+            "keras_effnets.deferred.sketch",
+            "keras_effnets.summary",
+            "keras_effnets.surgery.freeze",
+            "keras_effnets.terminal",
+        ),
     ),
     "keras_effnets.cli": Row(("typer", "keras_effnets.commands", "keras_effnets.terminal")),
     "keras_effnets": Row(
@@ -201,9 +487,12 @@ ALLOWED: dict[str, Row] = {
             "keras_effnets.finetuning.finetune",
             "keras_effnets.models",
             "keras_effnets.optimizer",
+            "keras_effnets.prediction",
             "keras_effnets.preprocessing",
             "keras_effnets.preset",
             "keras_effnets.registry",
+            "keras_effnets.seeing",
+            "keras_effnets.summary",
             "keras_effnets.surgery",
             "keras_effnets.version",
         ),
@@ -335,6 +624,7 @@ ALLOWED: dict[str, Row] = {
     ),
     "examples.demo": Row(("textures",)),
     "examples.finetune_stanford_dogs": Row((PUBLIC,), in_functions=("tensorflow_datasets",)),
+    "examples.tf_serving_client": Row(in_functions=("grpc", "tensorflow", "tensorflow_serving")),
     "examples.train_cifar_lineage": Row(
         (PUBLIC, "keras_effnets.data", "keras", "matplotlib", "numpy", "PIL", "sklearn")
     ),

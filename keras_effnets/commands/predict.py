@@ -8,12 +8,21 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from keras_effnets.commands.options import AsJson, BatchSize, ModelName, Weights, open_model
+from keras_effnets.commands.options import AsJson, BatchSize, ModelName, Weights
+from keras_effnets.commands.predict_table import chosen, open_any, predict_table
 from keras_effnets.contact_sheet import contact_sheet
-from keras_effnets.evaluation import model_labels, predict_pictures
 from keras_effnets.folders import find_pictures
-from keras_effnets.preprocessing import Prediction, decode_predictions
+from keras_effnets.prediction import Predictor
+from keras_effnets.preprocessing import Prediction
 from keras_effnets.terminal import complain, listing, literal, progress, show, show_json
+
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, tensorflow, litert, onnxruntime, openvino or keras. Default: keras, which "
+        "needs no export; auto with --out.",
+    ),
+]
 
 
 def predict_command(
@@ -28,23 +37,41 @@ def predict_command(
         Path | None, typer.Option(help="Also draw the pictures with their predictions: a PNG.")
     ] = None,
     batch: BatchSize = 16,
+    engine: Engine = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write a Parquet file instead, of any number of pictures; goes on."),
+    ] = None,
+    ray: Annotated[
+        int | None, typer.Option(min=1, help="With --out: by so many workers of a Ray cluster.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name what is in pictures. Exits 1 if one of them could not be read."""
+    """Name what is in pictures. Exits 1 if one of them could not be read.
+
+    --model may also be what `export` wrote: it brings its own engine.
+    """
+    if out is not None:
+        if sheet is not None or as_json:
+            raise ValueError("--out: neither --sheet nor --json goes with it")
+        predict_table(
+            images, out, model=model, weights=weights, top=top, batch=batch, engine=engine, ray=ray
+        )
+        return
+    if ray is not None:
+        raise ValueError(f"--ray {ray}: goes with --out")
     paths = find_pictures(images)
     if sheet is not None:
         _check_sheet(sheet)
-    network = open_model(model, weights)
-    top = min(top, network.output_shape[-1])
-    labels = model_labels(network)
+    predictor = Predictor(open_any(model, weights), chosen(model, engine), batch_size=batch)
     named: dict[Path, list[Prediction]] = {}
     broken: dict[Path, str] = {}
     with progress("Predicting", len(paths), hidden_to=batch) as advance:
-        for outcome in predict_pictures(network, paths, batch_size=batch):
+        for outcome in predictor.files(paths):
             if outcome.scores is None:
                 broken[outcome.path] = outcome.error
             else:
-                (named[outcome.path],) = decode_predictions(outcome.scores[None], top, labels)
+                named[outcome.path] = predictor.named(outcome, top)
             advance()
     for error in broken.values():
         complain(error)

@@ -1,0 +1,293 @@
+"""`Predictor` and exported models against keras.applications, torchvision and each other.
+
+Sections, each of which can be run alone: `latency` (float32, batch 1, against keras.applications'
+compiled tf.function, torchvision eager and torch.compile), `precision` (bfloat16 or int8 against
+that tf.function), `throughput` (float32, batch 16) and `int8` (LiteRT int8 against float32: time,
+size, and with `--pictures` and `--calibration` the accuracy of EfficientNet-Lite0's real weights).
+All jobs of a comparison take turns on the same pictures in one process, with as many threads each.
+Float32 is forced, and what each float32 job of ours gives is compared with the Keras model's.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of one engine must not slow the next
+
+import keras
+import numpy as np
+import tensorflow as tf
+from measure import alternate, machine
+
+import keras_effnets
+from keras_effnets.export import export_litert
+from keras_effnets.export.parity import compare, probe_pictures, reference_outputs
+from keras_effnets.export.runtimes import LiteRT, has_bfloat16
+
+SECTIONS = ("latency", "precision", "throughput", "int8")
+NETWORKS = {
+    "MobileNetV2": (keras.applications.mobilenet_v2, "mobilenet_v2"),
+    "EfficientNetB0": (keras.applications.efficientnet, "efficientnet_b0"),
+    "ResNet50": (keras.applications.resnet, "resnet50"),
+    "DenseNet121": (keras.applications.densenet, "densenet121"),
+}
+AIMS = {
+    ("latency", "keras.applications"): (4, 4, 2, 1.2),
+    ("latency", "torchvision"): (3, 3, 1.5, 1.5),
+    ("latency", "torch.compile"): (2, 2, 1.3, 1.3),
+    ("precision", "keras.applications"): (4, 4, 4, 4),
+    ("throughput", "the better"): (1.5, 1.5, None, None),
+}
+"""Ratios of time that the issue asks for, in the order of `NETWORKS`."""
+
+
+def living(name: str) -> keras.Model:
+    """Ours, with random statistics that keep a network's answers apart."""
+    keras.utils.set_random_seed(1)
+    model = getattr(keras_effnets, name)(weights=None)
+    draw = np.random.default_rng(0)
+    for weight in model.weights:
+        if weight.path.endswith("moving_variance"):
+            weight.assign(draw.uniform(0.8, 1.2, weight.shape))
+        elif weight.path.endswith("beta"):
+            weight.assign(draw.normal(0, 0.1, weight.shape))
+    return model
+
+
+def applications(name: str, pixels: np.ndarray):
+    """keras.applications' network as a compiled tf.function, pixels to probabilities."""
+    module, _ = NETWORKS[name]
+    model = getattr(module, name)(weights=None)
+
+    @tf.function
+    def forward(x):
+        return model(module.preprocess_input(x), training=False)
+
+    taken = tf.constant(pixels)
+    return lambda: forward(taken).numpy()
+
+
+def torch_jobs(name: str, pixels: np.ndarray, threads: int) -> dict:
+    """Torchvision eager, in the better of its two layouts, and torch.compile."""
+    import torch
+
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from torchvision_import import import_torchvision
+
+    torchvision = import_torchvision()
+    torch.set_num_threads(threads)
+    model = getattr(torchvision.models, NETWORKS[name][1])(weights=None).eval()
+    taken = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()) / 255
+    last = torch.channels_last
+    beside = getattr(torchvision.models, NETWORKS[name][1])(weights=None).eval()
+    beside = beside.to(memory_format=last)
+    compiled = torch.compile(beside)
+    channels_last = taken.to(memory_format=last)
+
+    def job(network, x):
+        def run():
+            with torch.inference_mode():
+                return network(x).numpy()
+
+        return run
+
+    eager = {"first": job(model, taken), "last": job(beside, channels_last)}
+    seconds = alternate(eager, runs=7, warm_up=2)
+    best = min(eager, key=lambda each: statistics.median(seconds[each]))
+    return {"torchvision": eager[best], "torch.compile": job(compiled, channels_last)}
+
+
+def ratios(section: str, name: str, jobs: dict, ours: str, peers: list[str], runs: int) -> dict:
+    """Times the jobs in turns; prints and returns milliseconds and ratios peer / ours."""
+    seconds = alternate(jobs, runs=runs, warm_up=3)
+    times = {job: 1e3 * statistics.median(values) for job, values in seconds.items()}
+    found = {
+        peer: statistics.median(b / a for a, b in zip(seconds[ours], seconds[peer], strict=True))
+        for peer in peers
+    }
+    if section == "throughput":
+        found = {"the better": min(found.values())}
+    index = list(NETWORKS).index(name) if name in NETWORKS else None
+    aims = {
+        peer: AIMS[section, peer][index]
+        for peer in found
+        if index is not None and (section, peer) in AIMS
+    }
+    print(f"{section}, {name}: " + ", ".join(f"{job} {ms:.2f} ms" for job, ms in times.items()))
+    for peer, ratio in found.items():
+        aim = f" (aim {aims[peer]})" if aims.get(peer) else ""
+        print(f"    {ratio:.2f} times as fast as {peer}{aim}")
+    return {"milliseconds": times, "ratios": found, "aims": aims}
+
+
+def ours(model: keras.Model, pixels: np.ndarray, threads: int, **options):
+    """A job of the fastest engine, its name, and how near it is to the model."""
+    predictor = keras_effnets.Predictor(model, threads=threads, **options)
+    found = predictor.scores(pixels)
+    parity = compare(reference_outputs(model, pixels), found)
+    print(f"    {model.name} by {predictor.engine} in {predictor.precision}: {parity}")
+    return (lambda: predictor.scores(pixels)), predictor.engine, parity
+
+
+def forward(section: str, names: list[str], batch: int, runs: int, threads: int) -> dict:
+    """The sections `latency` and `throughput`."""
+    pixels = probe_pictures((224, 224, 3), batch)
+    found = {}
+    for name in names:
+        job, engine, parity = ours(living(name), pixels, threads)
+        if parity.max_difference > 1e-4:
+            raise SystemExit(f"{name} by {engine} is not float32: {parity}")
+        jobs = {
+            "ours": job,
+            "keras.applications": applications(name, pixels),
+            **torch_jobs(name, pixels, threads),
+        }
+        peers = [each for each in jobs if each != "ours"]
+        if section == "throughput":
+            peers.remove("torchvision")
+        measured = ratios(section, name, jobs, "ours", peers, runs)
+        found[name] = {
+            "engine": engine,
+            "parity": parity.max_difference,
+            "batch": batch,
+            **measured,
+        }
+    return found
+
+
+def precision(names: list[str], runs: int, threads: int) -> dict:
+    """bfloat16 where the CPU has it, and int8, against the compiled tf.function."""
+    pixels = probe_pictures((224, 224, 3), 1)
+    examples = probe_pictures((224, 224, 3), 16)
+    found = {}
+    for name in names:
+        model = living(name)
+        jobs, engines = {}, {}
+        if has_bfloat16():
+            jobs["bfloat16"], engines["bfloat16"], _ = ours(
+                model, pixels, threads, precision="bfloat16"
+            )
+        jobs["int8"], engines["int8"], _ = ours(
+            model, pixels, threads, precision="int8", calibration=examples
+        )
+        jobs["keras.applications"] = applications(name, pixels)
+        best = {}
+        for kind in engines:
+            best[kind] = ratios("precision", f"{name}", jobs, kind, ["keras.applications"], runs)
+        found[name] = {"engines": engines, **best}
+    return found
+
+
+def int8(pictures: Path | None, calibration: Path | None, runs: int, threads: int) -> dict:
+    """LiteRT int8 against LiteRT float32: time, size; accuracy where there are pictures."""
+    found = {}
+    for name in ("MobileNetV2", "EfficientNetLite0"):
+        real = name == "EfficientNetLite0"
+        model = keras_effnets.EfficientNetLite0() if real else living(name)
+        labelled = pictures if real else None
+        examples = calibration if real and calibration else probe_pictures((224, 224, 3), 16)
+        with tempfile.TemporaryDirectory() as folder:
+            plain, rounded = Path(folder) / "f.tflite", Path(folder) / "q.tflite"
+            before = export_litert(model, plain)
+            after = export_litert(model, rounded, "int8", calibration=examples, labelled=labelled)
+            pixels = probe_pictures((224, 224, 3), 1)
+            sessions = {"float32": LiteRT(plain, threads), "int8": LiteRT(rounded, threads)}
+            jobs = {kind: lambda s=s, x=pixels: s.scores(x) for kind, s in sessions.items()}
+            measured = ratios("int8", name, jobs, "int8", ["float32"], runs)
+        cost = after.rounding
+        size = after.bytes / before.bytes
+        print(f"    {size:.3f} of the size; {cost.pictures} pictures to calibrate by")
+        found[name] = {"size": size, **measured}
+        if cost.labelled:
+            accuracy = {
+                key: getattr(cost, key)
+                for key in ("labelled", "top1_before", "top1_after", "labelled_agreement")
+            }
+            found[name] |= {**accuracy, "kl_divergence": cost.kl_divergence}
+            print(f"    {accuracy}, KL divergence {cost.kl_divergence:.4f}")
+    return found
+
+
+def draw(results: dict, path: Path) -> None:
+    """A bar for each ratio, with a tick at its aim."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = []
+    for section in SECTIONS:
+        for name, measured in results.get(section, {}).items():
+            levels = (
+                {kind: measured[kind] for kind in measured["engines"]}
+                if section == "precision"
+                else {"": measured}
+            )
+            for kind, level in levels.items():
+                for peer, ratio in level["ratios"].items():
+                    label = f"{section} {kind}: {name} against {peer}".replace(" :", ":")
+                    rows.append((label, ratio, level["aims"].get(peer)))
+    figure, axes = plt.subplots(figsize=(9, 1 + 0.32 * len(rows)), layout="constrained")
+    places = np.arange(len(rows))[::-1]
+    axes.barh(places, [ratio for _, ratio, _ in rows], color="#4477aa", height=0.6)
+    for place, (_, ratio, aim) in zip(places, rows, strict=True):
+        axes.text(ratio, place, f" {ratio:.2f}", va="center", fontsize=8)
+        if aim:
+            axes.plot([aim, aim], [place - 0.4, place + 0.4], color="#cc3311", linewidth=2)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks(places, [label for label, *_ in rows], fontsize=8)
+    axes.set_xlabel("times as fast (red: the aim)")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", default=SECTIONS, help=", ".join(SECTIONS))
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    parser.add_argument("--runs", type=int, default=31)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pictures", type=Path, help="a folder with classes, for int8")
+    parser.add_argument("--calibration", type=Path, help="a folder of other pictures, for int8")
+    parser.add_argument("--out", type=Path, help="a folder for deploy.json and deploy.png")
+    options = parser.parse_args()
+    if unknown := set(options.sections) - set(SECTIONS):
+        parser.error(f"sections {sorted(unknown)}: expected some of {SECTIONS}")
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    runs, threads, names = options.runs, options.threads, options.networks
+    print(f"{machine()}; {threads} threads each, {runs} runs in turns")
+    results: dict = {"machine": machine(), "threads": threads, "runs": runs}
+    # Engines are chosen for this run, and nothing of it stays in the user's cache.
+    with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
+        was = os.environ.get("KERAS_EFFNETS_HOME")
+        os.environ["KERAS_EFFNETS_HOME"] = home
+        stack.callback(
+            lambda: (
+                os.environ.pop("KERAS_EFFNETS_HOME")
+                if was is None
+                else os.environ.update(KERAS_EFFNETS_HOME=was)
+            )
+        )
+        if "latency" in options.sections:
+            results["latency"] = forward("latency", names, 1, runs, threads)
+        if "precision" in options.sections:
+            results["precision"] = precision(names, runs, threads)
+        if "throughput" in options.sections:
+            results["throughput"] = forward("throughput", names, 16, max(5, runs // 4), threads)
+        if "int8" in options.sections:
+            results["int8"] = int8(options.pictures, options.calibration, runs, threads)
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "deploy.json").write_text(json.dumps(results, indent=1), "utf-8")
+        draw(results, options.out / "deploy.png")
+
+
+if __name__ == "__main__":
+    main()
