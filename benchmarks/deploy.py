@@ -4,16 +4,16 @@ Sections, each of which can be run alone: `latency` (float32, batch 1, against k
 compiled tf.function, torchvision eager and torch.compile), `precision` (bfloat16 or int8 against
 that tf.function), `throughput` (float32, batch 16) and `int8` (LiteRT int8 against float32: time,
 size, and with `--pictures` and `--calibration` the accuracy of EfficientNet-Lite0's real weights).
-All jobs of a comparison take turns on the same pictures in one process, with as many threads each.
-Float32 is forced, and what each float32 job of ours gives is compared with the Keras model's.
+All jobs of a comparison take turns on like pictures, with as many threads each; those of `latency`
+and `throughput` have a process each, as engines' threads that wait for work slow the next engine
+down. Ours is the engine that `Predictor` chooses. Float32 is forced, and what that engine gives is
+compared with the Keras model's first.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
@@ -26,10 +26,18 @@ import tensorflow as tf
 from measure import alternate, machine
 
 import keras_effnets
+from keras_effnets.benchmark import benchmark, contenders
 from keras_effnets.export import export_litert
 from keras_effnets.export.parity import compare, probe_pictures, reference_outputs
 from keras_effnets.export.runtimes import LiteRT, has_bfloat16
 
+# torchvision's operators do not load beside every torch: its networks need none of them.
+SHIM = """
+import sys
+if any('"who": "torchvision"' in each for each in sys.orig_argv):
+    from torchvision_import import import_torchvision
+    import_torchvision()
+"""
 SECTIONS = ("latency", "precision", "throughput", "int8")
 NETWORKS = {
     "MobileNetV2": (keras.applications.mobilenet_v2, "mobilenet_v2"),
@@ -73,43 +81,13 @@ def applications(name: str, pixels: np.ndarray):
     return lambda: forward(taken).numpy()
 
 
-def torch_jobs(name: str, pixels: np.ndarray, threads: int) -> dict:
-    """Torchvision eager, in the better of its two layouts, and torch.compile."""
-    import torch
-
-    sys.path.append(str(Path(__file__).parents[1] / "tests"))
-    from torchvision_import import import_torchvision
-
-    torchvision = import_torchvision()
-    torch.set_num_threads(threads)
-    model = getattr(torchvision.models, NETWORKS[name][1])(weights=None).eval()
-    taken = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()) / 255
-    last = torch.channels_last
-    beside = getattr(torchvision.models, NETWORKS[name][1])(weights=None).eval()
-    beside = beside.to(memory_format=last)
-    compiled = torch.compile(beside)
-    channels_last = taken.to(memory_format=last)
-
-    def job(network, x):
-        def run():
-            with torch.inference_mode():
-                return network(x).numpy()
-
-        return run
-
-    eager = {"first": job(model, taken), "last": job(beside, channels_last)}
-    seconds = alternate(eager, runs=7, warm_up=2)
-    best = min(eager, key=lambda each: statistics.median(seconds[each]))
-    return {"torchvision": eager[best], "torch.compile": job(compiled, channels_last)}
-
-
-def ratios(section: str, name: str, jobs: dict, ours: str, peers: list[str], runs: int) -> dict:
-    """Times the jobs in turns; prints and returns milliseconds and ratios peer / ours."""
-    seconds = alternate(jobs, runs=runs, warm_up=3)
+def ratios(section: str, name: str, seconds: dict, ours: str) -> dict:
+    """Prints and returns milliseconds, and ratios of time of the others to ours."""
     times = {job: 1e3 * statistics.median(values) for job, values in seconds.items()}
     found = {
-        peer: statistics.median(b / a for a, b in zip(seconds[ours], seconds[peer], strict=True))
-        for peer in peers
+        peer: statistics.median(b / a for a, b in zip(seconds[ours], values, strict=True))
+        for peer, values in seconds.items()
+        if peer != ours
     }
     if section == "throughput":
         found = {"the better": min(found.values())}
@@ -122,7 +100,7 @@ def ratios(section: str, name: str, jobs: dict, ours: str, peers: list[str], run
     print(f"{section}, {name}: " + ", ".join(f"{job} {ms:.2f} ms" for job, ms in times.items()))
     for peer, ratio in found.items():
         aim = f" (aim {aims[peer]})" if aims.get(peer) else ""
-        print(f"    {ratio:.2f} times as fast as {peer}{aim}")
+        print(f"    {ratio:.2f} times as fast as {peer}{aim}", flush=True)
     return {"milliseconds": times, "ratios": found, "aims": aims}
 
 
@@ -137,21 +115,21 @@ def ours(model: keras.Model, pixels: np.ndarray, threads: int, **options):
 
 def forward(section: str, names: list[str], batch: int, runs: int, threads: int) -> dict:
     """The sections `latency` and `throughput`."""
-    pixels = probe_pictures((224, 224, 3), batch)
+    peers = ["keras", "torchvision", "torch.compile"]
+    if section == "throughput":
+        peers.remove("torchvision")
     found = {}
     for name in names:
-        job, engine, parity = ours(living(name), pixels, threads)
+        _, engine, parity = ours(living(name), probe_pictures((224, 224, 3), batch), threads)
         if parity.max_difference > 1e-4:
             raise SystemExit(f"{name} by {engine} is not float32: {parity}")
-        jobs = {
-            "ours": job,
-            "keras.applications": applications(name, pixels),
-            **torch_jobs(name, pixels, threads),
-        }
-        peers = [each for each in jobs if each != "ours"]
-        if section == "throughput":
-            peers.remove("torchvision")
-        measured = ratios(section, name, jobs, "ours", peers, runs)
+        field = contenders(NETWORKS[name][1], [engine], peers)
+        results = benchmark(field, batch=batch, runs=runs, threads=threads)
+        if failed := [f"{each.contender}: {each.error}" for each in results if each.error]:
+            raise SystemExit("; ".join(failed))
+        called = dict(zip(field, ("ours", "keras.applications", *peers[1:]), strict=True))
+        seconds = {called[each.contender]: each.seconds for each in results}
+        measured = ratios(section, name, seconds, "ours")
         found[name] = {
             "engine": engine,
             "parity": parity.max_difference,
@@ -177,9 +155,11 @@ def precision(names: list[str], runs: int, threads: int) -> dict:
             model, pixels, threads, precision="int8", calibration=examples
         )
         jobs["keras.applications"] = applications(name, pixels)
+        seconds = alternate(jobs, runs=runs, warm_up=3)
         best = {}
         for kind in engines:
-            best[kind] = ratios("precision", f"{name}", jobs, kind, ["keras.applications"], runs)
+            pair = {each: seconds[each] for each in (kind, "keras.applications")}
+            best[kind] = ratios("precision", name, pair, kind)
         found[name] = {"engines": engines, **best}
     return found
 
@@ -199,7 +179,7 @@ def int8(pictures: Path | None, calibration: Path | None, runs: int, threads: in
             pixels = probe_pictures((224, 224, 3), 1)
             sessions = {"float32": LiteRT(plain, threads), "int8": LiteRT(rounded, threads)}
             jobs = {kind: lambda s=s, x=pixels: s.scores(x) for kind, s in sessions.items()}
-            measured = ratios("int8", name, jobs, "int8", ["float32"], runs)
+            measured = ratios("int8", name, alternate(jobs, runs=runs, warm_up=3), "int8")
         cost = after.rounding
         size = after.bytes / before.bytes
         print(f"    {size:.3f} of the size; {cost.pictures} pictures to calibrate by")
@@ -265,16 +245,10 @@ def main() -> None:
     print(f"{machine()}; {threads} threads each, {runs} runs in turns")
     results: dict = {"machine": machine(), "threads": threads, "runs": runs}
     # Engines are chosen for this run, and nothing of it stays in the user's cache.
-    with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
-        was = os.environ.get("KERAS_EFFNETS_HOME")
+    with tempfile.TemporaryDirectory() as home:
+        (Path(home) / "sitecustomize.py").write_text(SHIM)
+        os.environ["PYTHONPATH"] = f"{home}:{Path(__file__).parents[1] / 'tests'}"
         os.environ["KERAS_EFFNETS_HOME"] = home
-        stack.callback(
-            lambda: (
-                os.environ.pop("KERAS_EFFNETS_HOME")
-                if was is None
-                else os.environ.update(KERAS_EFFNETS_HOME=was)
-            )
-        )
         if "latency" in options.sections:
             results["latency"] = forward("latency", names, 1, runs, threads)
         if "precision" in options.sections:

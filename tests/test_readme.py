@@ -51,4 +51,6 @@ def test_every_block_of_python_runs(tmp_path, monkeypatch):
     for block in blocks:
         exec(compile(block, str(README), "exec"), scope)
     assert os.path.isfile("three_classes.keras")
-    assert os.path.isfile("serving/1/saved_model.pb")
+    assert os.path.isfile("served/lite0/1/saved_model.pb")
+    assert scope["predictor"].engine == "litert"
+    assert scope["heat"].shape == (224, 224)
