@@ -82,6 +82,7 @@ def test_the_textures_are_cut_where_they_say(textures, tmp_path):
     assert not any(overlap(a, b) for a in boxes["train"] for b in boxes["test"])
 
 
+@pytest.mark.full
 def test_food(tmp_path):
     write_pictures(tmp_path / "food")
     printed = run("finetune_food", "food", "--quick", folder=tmp_path).splitlines()

@@ -79,9 +79,11 @@ def test_arguments_are_keywords_only():
 
 
 @pytest.mark.parametrize("function", [keras_effnets.create_model, keras_effnets.model_info])
-def test_unknown_model_is_named_and_the_known_ones_listed(function):
-    with pytest.raises(ValueError, match=r"'efficientnet_b9'.*mobilenet_v2.*efficientnet_b0"):
+def test_unknown_model_is_named_with_the_nearest_or_all_there_are(function):
+    with pytest.raises(ValueError, match=r"'efficientnet_b9'.*; did you mean efficientnet_b"):
         function("efficientnet_b9")
+    with pytest.raises(ValueError, match=r"'12345'.*there are .*mobilenet_v2.*efficientnet_b0"):
+        function("12345")
 
 
 def test_width_without_published_weights_lists_those_there_are():

@@ -71,7 +71,10 @@ def inputs(config):
     return [config.stem_filters, *(block.filters for block in mobilenet_v3.plan(config))]
 
 
-@pytest.mark.parametrize("knobs", [{"drop_path": 0.2}, {"minimalistic": True}])
+@pytest.mark.parametrize(
+    "knobs",
+    [{"drop_path": 0.2}, pytest.param({"minimalistic": True}, marks=pytest.mark.full)],
+)
 def test_structure(knobs, tmp_path):
     structure.assert_shape(build(**knobs))
     structure.assert_saves(build(**knobs), tmp_path)

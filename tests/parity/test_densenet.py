@@ -89,6 +89,7 @@ def test_a_mistake_exceeds_the_tolerance_tenfold(change, tmp_path):
     assert error > 10 * tolerance_of(reference), f"{error:.1e} only"
 
 
+@pytest.mark.full
 def test_keras_applications_agrees(tmp_path):
     side = 65
     theirs = keras.applications.DenseNet121(

@@ -202,7 +202,7 @@ def test_a_checkpoint_of_another_model_lists_what_does_not_fit(lite0, here):
 def test_other_mistakes(lite0, here):
     message = refused("convert", lite0, "--model", "resnet51")
     assert "'resnet51'" in message
-    assert "efficientnet_b0, " in message
+    assert "did you mean resnet50, " in message
     assert "'a.onnx'" in refused("convert", lite0, "--model", LITE0, "--out", "a.onnx")
     assert "there is no folder" in refused("convert", lite0, "-m", LITE0, "-o", "b/a.keras")
     assert list(here.iterdir()) == []
