@@ -104,7 +104,7 @@ def _machine(limits: Limits) -> str:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         name = next(line for line in lines if line.startswith("model name")).partition(":")[2]
     except (OSError, StopIteration):
-        pass
+        pass  # not Linux, or a processor without a name there: what Python knows stays
     versions = ", ".join(
         f"{package} {metadata.version(package)}" for package in ("keras", "tensorflow")
     )

@@ -36,7 +36,10 @@ def turned(picture: Any, orientation: Any) -> Any:
         picture: As decoded.
         orientation: 1 to 8, as EXIF counts.
     """
-    swapped = lambda: tf.transpose(picture, (1, 0, 2))  # noqa: E731
+
+    def swapped() -> Any:
+        return tf.transpose(picture, (1, 0, 2))
+
     return tf.switch_case(
         orientation - 1,
         [
