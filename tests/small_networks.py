@@ -10,6 +10,8 @@ import keras
 import numpy as np
 
 import keras_effnets
+from keras_effnets.export.parity import probe_pictures
+from keras_effnets.layers import nested_layers
 from keras_effnets.models import (
     alexnet,
     cifar_resnet,
@@ -120,20 +122,39 @@ def small(family: str, **options: Any) -> keras.Model:
 
 
 def living(family: str, **options: Any) -> keras.Model:
-    """The same with random batch statistics, gammas and betas: none of them is an identity."""
+    """The same with batch norms that do something, and answers that depend on the picture."""
     model = small(family, **options)
     enliven(model)
     return model
 
 
 def enliven(model: keras.Model) -> None:
-    """Gives every batch norm of any model random statistics, gammas and betas."""
+    """Gives any model batch norms none of which is an identity, under which the pictures matter.
+
+    Gammas and betas are random; the statistics are those of made pictures, without which a few
+    layers of random weights say the same of every picture.
+    """
     draw = np.random.default_rng(0)
     for weight in model.weights:
-        if weight.path.endswith(("moving_variance", "gamma")):
+        if weight.path.endswith("gamma"):
             weight.assign(draw.uniform(0.5, 1.5, weight.shape))
-        elif weight.path.endswith(("moving_mean", "beta")):
+        elif weight.path.endswith("beta"):
             weight.assign(draw.normal(0, 0.3, weight.shape))
+    norms = [
+        layer
+        for layer in nested_layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    *sides, channels = model.input_shape[1:]
+    model(probe_pictures((*(side or 64 for side in sides), channels), 8), training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
+        # Channels that hardly vary would blow rounding up, layer by layer.
+        mean, variance = map(np.asarray, (layer.moving_mean, layer.moving_variance))
+        layer.moving_variance.assign(variance.mean() / 2 + variance / 2 + mean**2 / 4)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from keras_effnets.deferred import Shapes, Values
 from keras_effnets.models.config import ModelConfig
 from keras_effnets.preset import Preset
-from keras_effnets.weights import AUXILIARY
+from keras_effnets.weights_match import AUXILIARY
 from weights_tools.checkpoint import CheckpointError, read_checkpoint
 from weights_tools.head import Head, find_head
 from weights_tools.rules import Rule, transform, transformed_shape

@@ -20,7 +20,7 @@ from keras_effnets.models.config import ModelConfig
 from keras_effnets.preset import Preset
 from keras_effnets.profile import PROFILES
 from keras_effnets.registry import get_builder, list_models
-from keras_effnets.weights import CLASSIFIER_BIASES
+from keras_effnets.stored_weights import CLASSIFIER_BIASES
 from keras_effnets.weights_file import WeightsFile
 from weights_tools.checkpoint import read_checkpoint
 from weights_tools.ours import has_our_layers

@@ -61,7 +61,7 @@ def export_litert(
         keep_float: For "int8": layers to leave in float32, by their names in the folded model or
             by a block's.
         pictures: To compare it with the model, (B, H, W, C); None for made ones.
-        tolerance: Largest difference over the largest output; None takes 1e-3 for float32, 1e-2
+        tolerance: Of `parity.compare`; None takes 1e-3 for float32, 1e-2
             for float16, and any for the others.
 
     Returns:

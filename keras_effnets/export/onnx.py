@@ -40,7 +40,7 @@ def export_onnx(
         batch: Pictures at once; None for any number.
         opset: Of ONNX, one of `OPSETS`.
         pictures: To compare it with the model, (B, H, W, C); None for made ones.
-        tolerance: Largest difference over the largest output.
+        tolerance: Of `parity.compare`.
 
     Returns:
         What is in the description.

@@ -56,7 +56,7 @@ def export_openvino(
         labelled: For "int8": a folder of pictures with their classes, as `keras-effnets evaluate`
             takes it, or (path, class) pairs, to measure what accuracy it costs.
         pictures: To compare it with the model, (B, H, W, C); None for made ones.
-        tolerance: Largest difference over the largest output; None takes 1e-3 for float32, 0.1
+        tolerance: Of `parity.compare`; None takes 1e-3 for float32, 0.1
             for bfloat16, and any for int8.
 
     Returns:

@@ -22,17 +22,19 @@ class Parity:
     """How far an artifact's outputs are from its model's."""
 
     max_difference: float
-    """Largest difference of two outputs, over the largest output of the model."""
+    """Largest difference of two numbers, over the largest of the model's."""
     top1_agreement: float
     """Share of the pictures whose first class is the same, 0 to 1."""
     pictures: int
     """That both ran."""
+    of: str = "output"
+    """What the numbers are: `"output"`, or `"logit"` where those are probabilities."""
 
     def __str__(self) -> str:
         """In words."""
         return (
-            f"differs by at most {self.max_difference:.1e} of the largest output, the same first "
-            f"class for {self.top1_agreement:.0%} of {self.pictures} pictures"
+            f"differs by at most {self.max_difference:.1e} of the largest {self.of}, the same "
+            f"first class for {self.top1_agreement:.0%} of {self.pictures} pictures"
         )
 
 
@@ -68,13 +70,18 @@ def reference_outputs(model: keras.Model, pictures: Array) -> Array:
     return np.concatenate(rows).astype(np.float32)
 
 
-def compare(reference: Array, outputs: Any, *, tolerance: float | None = None) -> Parity:
+def compare(
+    reference: Array, outputs: Any, *, tolerance: float | None = None, exact: bool = True
+) -> Parity:
     """Compares an artifact's outputs with its model's.
 
     Args:
         reference: (B, classes) of the model.
         outputs: (B, classes) of the artifact.
         tolerance: Largest `max_difference` allowed; None allows any, as long as they are numbers.
+        exact: Whether probabilities are compared as the logits that they come from, in which
+            classes that get next to nothing count as much as the first; what is rounded to few
+            bits has none of those left.
 
     Raises:
         ParityError: Beyond the tolerance, with other shapes, or with outputs that are no numbers.
@@ -84,9 +91,24 @@ def compare(reference: Array, outputs: Any, *, tolerance: float | None = None) -
         raise ParityError(f"outputs of shape {found.shape}, the model's are {reference.shape}")
     if not np.isfinite(found).all():
         raise ParityError("outputs that are no finite numbers")
-    difference = float(np.abs(found - reference).max() / max(np.abs(reference).max(), 1e-30))
     agreement = float((found.argmax(-1) == reference.argmax(-1)).mean())
-    parity = Parity(difference, agreement, len(reference))
+    of, floor = "output", 1e-30
+    if exact and _are_probabilities(reference):
+        # Of a network that has learnt nothing the logits are mere rounding: hence the 1.
+        of, floor = "logit", 1.0
+        reference, found = _logits(reference), _logits(found)
+    difference = float(np.abs(found - reference).max() / max(np.abs(reference).max(), floor))
+    parity = Parity(difference, agreement, len(reference), of)
     if tolerance is not None and difference > tolerance:
         raise ParityError(f"{parity}; at most {tolerance:.1e} is allowed")
     return parity
+
+
+def _are_probabilities(rows: Array) -> bool:
+    return bool((rows >= 0).all() and np.allclose(rows.sum(-1), 1, atol=1e-3))
+
+
+def _logits(probabilities: Array) -> Array:
+    """The logits of a softmax, about their mean."""
+    logs = np.log(np.maximum(probabilities, 1e-30))
+    return np.asarray(logs - logs.mean(-1, keepdims=True), np.float32)

@@ -10,7 +10,7 @@ from keras_effnets.layers.conv import (
     round_filters,
 )
 from keras_effnets.layers.dense import DenseAct
-from keras_effnets.layers.dense_block import DenseBlock, NormActConv, Transition
+from keras_effnets.layers.dense_block import DenseBlock, Transition
 from keras_effnets.layers.depthwise_separable import DepthwiseSeparable
 from keras_effnets.layers.fire import FireModule
 from keras_effnets.layers.grouped_conv import GroupedConv2D, portable_convolutions
@@ -22,6 +22,7 @@ from keras_effnets.layers.inverted_residual import (
     MBConvSE,
 )
 from keras_effnets.layers.mlpconv import MlpConv
+from keras_effnets.layers.norm_act_conv import NormActConv
 from keras_effnets.layers.normalization import LocalResponseNormalization, NormAct
 from keras_effnets.layers.pooling import AdaptiveAveragePool, MaxPool
 from keras_effnets.layers.preact_residual import PreActBlock, PreActBottleneck

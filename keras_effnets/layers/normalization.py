@@ -5,7 +5,18 @@ from typing import Any, ClassVar
 import keras
 
 from keras_effnets.layers.chain import Chain, Shape, register
-from keras_effnets.layers.conv import add_norm
+
+
+def add_norm(layer: Any, **options: Any) -> None:
+    """Appends a batch norm to a chain that has an epsilon and a momentum."""
+    layer.add(
+        "norm",
+        keras.layers.BatchNormalization,
+        axis=-1,
+        epsilon=layer.epsilon,
+        momentum=layer.momentum,
+        **options,
+    )
 
 
 @register

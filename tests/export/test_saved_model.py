@@ -202,7 +202,7 @@ def test_versions_count_on_and_are_not_replaced_by_accident(tmp_path):
 
 
 def test_beyond_the_tolerance_nothing_is_left(tmp_path):
-    with pytest.raises(ParityError, match="of the largest output"):
+    with pytest.raises(ParityError, match="of the largest logit"):
         export_saved_model(small(), tmp_path, tolerance=-1.0)
     assert not list(tmp_path.iterdir())
 

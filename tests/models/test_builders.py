@@ -10,6 +10,7 @@ from itertools import count
 import keras
 import numpy as np
 import pytest
+import small_networks
 import tensorflow as tf
 
 import keras_effnets
@@ -52,23 +53,8 @@ def build(family, *, alive=True, **options):
     if "input_tensor" in options:
         del options["input_shape"]
     model = FAMILIES[family][0](**options)
-    return enliven(model) if alive else model
-
-
-def enliven(model):
-    """Gives the batch norms statistics and scales under which the pictures matter."""
-    norms = [layer for layer in model._flatten_layers() if layer.name == "norm"]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    model(pictures(*model.input_shape[1:3]), training=True)
-    generator = np.random.default_rng(7)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        for weight in (norm.gamma, norm.moving_variance):
-            weight.assign(weight * generator.uniform(0.8, 1.2, weight.shape))
-        for weight in (norm.beta, norm.moving_mean):
-            weight.assign(weight + generator.normal(0, 0.1, weight.shape))
+    if alive:
+        small_networks.enliven(model)
     return model
 
 
