@@ -62,6 +62,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/input_pipeline.py
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/saved_model.py
+	$(BIN)/python benchmarks/deploy.py --out $(VENV)/deploy
 
 ## Pictures and tables of docs/lineage.md, docs/models and docs/seeing.md, from the networks as they are.
 LINEAGE := docs/lineage

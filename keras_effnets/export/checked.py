@@ -83,8 +83,8 @@ def export_checked(
     folded = fold_batch_norm(model)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         made = Path(folder) / target.name
-        more = convert(folded, made) or {}
         try:
+            more = convert(folded, made) or {}
             outputs = load(made).scores(pictures)
             parity = compare(reference, outputs, tolerance=tolerance, exact=precision == "float32")
         except ParityError as error:

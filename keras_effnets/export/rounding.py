@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_effnets.export.parity import Array
+from keras_effnets.export.parity import Array, ParityError
 from keras_effnets.export.runtimes import Session
+
+MOST_DIVERGENCE = 1.0
+"""Nats: from a network that is sure of one class in three, a guess is that far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,19 @@ def rounding(
         pictures: (B, H, W, C), as the model takes them.
         kept_float: Layers that were not quantised.
         labelled: Other pictures, (H, W, C), each with its class, to compare the accuracies.
+
+    Raises:
+        ParityError: If the probabilities diverge by more than `MOST_DIVERGENCE`: its ranges do not
+            hold what the network computes.
     """
     was, now = _run(before, pictures), _run(after, pictures)
     errors = np.abs(now - was)
+    divergence = kl_divergence(was, now)
+    if divergence is not None and divergence > MOST_DIVERGENCE:
+        raise ParityError(
+            f"rounded to int8, its probabilities diverge by {divergence:.2f} nats on the "
+            f"calibration's pictures, of which at most {MOST_DIVERGENCE:g} are allowed"
+        )
     found: dict[str, Any] = {}
     if labelled is not None:
         first, second, truth = [], [], []
@@ -88,7 +101,7 @@ def rounding(
         mean_error=float(errors.mean()),
         output_errors=tuple(float(f"{value:.3g}") for value in errors.max(axis=0).ravel()),
         agreement=float((was.argmax(-1) == now.argmax(-1)).mean()),
-        kl_divergence=kl_divergence(was, now),
+        kl_divergence=divergence,
         kept_float=tuple(kept_float),
         **found,
     )
