@@ -13,17 +13,12 @@ if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
 
 from keras_effnets.catalog import WeightsInfo
 from keras_effnets.finetuning import finetune
+from keras_effnets.labels import Prediction, decode_predictions, imagenet_classes
 from keras_effnets.models import *  # noqa: F403
 from keras_effnets.models import __all__ as _models
 from keras_effnets.optimizer import LayerwiseAdamW
 from keras_effnets.prediction import Predictor
-from keras_effnets.preprocessing import (
-    Prediction,
-    decode_predictions,
-    imagenet_classes,
-    load_image,
-    preprocess_input,
-)
+from keras_effnets.preprocessing import load_image, preprocess_input
 from keras_effnets.preset import Preset
 from keras_effnets.registry import ModelInfo, create_model, list_models, model_info
 from keras_effnets.seeing import feature_grid, feature_maps, grad_cam, overlay

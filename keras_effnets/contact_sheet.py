@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from keras_effnets.preprocessing import read_rgb
+from keras_effnets.pictures import read_rgb
 
 Entry: TypeAlias = tuple[str | os.PathLike[str], Sequence[tuple[str, float]]]
 _Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from keras_effnets.preprocessing import imagenet_classes
+from keras_effnets.labels import imagenet_classes
 
 T = TypeVar("T")
 StrPath: TypeAlias = str | os.PathLike[str]

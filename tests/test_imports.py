@@ -40,6 +40,8 @@ MODELS_BASE = (
 COMMANDS = (
     PUBLIC,
     "keras_effnets.registry",
+    "keras_effnets.labels",
+    "keras_effnets.pictures",
     "keras_effnets.preprocessing",
     "keras_effnets.contact_sheet",
     "keras_effnets.evaluation",
@@ -218,7 +220,7 @@ ALLOWED: dict[str, Row] = {
             "numpy",
             "keras_effnets.export",
             "keras_effnets.layers.grouped_conv",
-            "keras_effnets.preprocessing.imagenet_classes",
+            "keras_effnets.labels.imagenet_classes",
             "keras_effnets.preset",
             "keras_effnets.surgery.fold_batch_norm",
         ),
@@ -228,15 +230,19 @@ ALLOWED: dict[str, Row] = {
         ("PIL", "keras_effnets.export", "keras_effnets.weights_file.replacing"),
         in_functions=("tensorflow", "tensorflow_serving"),
     ),
-    "keras_effnets.preprocessing": Row(("numpy", "PIL", "keras_effnets.preset")),
-    "keras_effnets.contact_sheet": Row(("PIL", "keras_effnets.preprocessing")),
-    "keras_effnets.folders": Row(("keras_effnets.preprocessing",)),
+    "keras_effnets.labels": Row(("numpy",)),
+    "keras_effnets.pictures": Row(("numpy", "PIL")),
+    "keras_effnets.preprocessing": Row(
+        ("numpy", "PIL", "keras_effnets.pictures", "keras_effnets.preset")
+    ),
+    "keras_effnets.contact_sheet": Row(("PIL", "keras_effnets.pictures")),
+    "keras_effnets.folders": Row(("keras_effnets.labels",)),
     "keras_effnets.data": Row(
         (
             "numpy",
             "keras_effnets.data",
             "keras_effnets.folders",
-            "keras_effnets.preprocessing",
+            "keras_effnets.pictures",
             "keras_effnets.preset",
         ),
     ),
@@ -245,6 +251,7 @@ ALLOWED: dict[str, Row] = {
         (
             "numpy",
             "keras_effnets.data",
+            "keras_effnets.pictures",
             "keras_effnets.preprocessing",
             "keras_effnets.preset",
         ),
@@ -286,6 +293,7 @@ ALLOWED: dict[str, Row] = {
             "keras_effnets.cache",
             "keras_effnets.evaluation",
             "keras_effnets.export",
+            "keras_effnets.labels",
             "keras_effnets.prediction",
             "keras_effnets.preprocessing",
             "keras_effnets.preset",
@@ -427,6 +435,7 @@ ALLOWED: dict[str, Row] = {
         (
             "numpy",
             "PIL",
+            "keras_effnets.labels",
             "keras_effnets.prediction.Predictor",
             "keras_effnets.preprocessing",
             "keras_effnets.seeing",
@@ -501,6 +510,7 @@ ALLOWED: dict[str, Row] = {
         (
             "keras_effnets.catalog",
             "keras_effnets.finetuning.finetune",
+            "keras_effnets.labels",
             "keras_effnets.models",
             "keras_effnets.optimizer",
             "keras_effnets.prediction",
@@ -598,7 +608,7 @@ ALLOWED: dict[str, Row] = {
     ),
     "weights_tools.cached": Row(("filelock", "keras_effnets", "weights_tools.convert")),
     "weights_tools.observed": Row(("numpy",)),
-    "weights_tools.pictures": Row(("numpy", "PIL", "keras_effnets.preprocessing")),
+    "weights_tools.pictures": Row(("numpy", "PIL", "keras_effnets.pictures")),
     "weights_tools.verification": Row(),
     "weights_tools.recorded": Row(
         ("numpy", "keras_effnets.weights_file", "weights_tools.observed", "weights_tools.pictures"),

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from torchvision_import import import_torchvision
 
-from keras_effnets import preprocessing
-from keras_effnets.preprocessing import load_image, preprocess_input, read_rgb
+from keras_effnets import pictures
+from keras_effnets.pictures import read_rgb
+from keras_effnets.preprocessing import load_image, preprocess_input
 from keras_effnets.preset import INTERPOLATIONS, Preset
 
 ROOT = Path(__file__).parents[1]
@@ -542,7 +543,8 @@ def test_bomb_is_refused_with_bounded_memory(tmp_path):
     path.write_bytes(png_of_zeros(20_000, 20_000))
     script = """
 import resource
-from keras_effnets.preprocessing import load_image, read_rgb
+from keras_effnets.pictures import read_rgb
+from keras_effnets.preprocessing import load_image
 from keras_effnets.preset import Preset
 from PIL import Image
 Image.init()
@@ -568,9 +570,9 @@ def test_limit_is_ours_and_pillows_is_silent(monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         assert load_image(data, Preset(crop=4, resize=8)).shape == (4, 4, 3)
         assert limit == Image.MAX_IMAGE_PIXELS
-    monkeypatch.setattr(preprocessing, "MAX_PIXELS", 64)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 64)
     read_rgb(data)
-    monkeypatch.setattr(preprocessing, "MAX_PIXELS", 63)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 63)
     with pytest.raises(ValueError, match="8 x 8 pixels, at most 63 are allowed"):
         read_rgb(data)
 

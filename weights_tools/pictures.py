@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from keras_effnets.preprocessing import read_rgb
+from keras_effnets.pictures import read_rgb
 
 Picture = NDArray[np.uint8]
 """(H, W, 3), RGB."""

@@ -13,7 +13,8 @@ from PIL import Image
 
 from keras_effnets.commands.options import ModelName, Weights, open_model
 from keras_effnets.evaluation import model_labels, model_preset, predict_pictures
-from keras_effnets.preprocessing import imagenet_classes, load_image
+from keras_effnets.labels import imagenet_classes
+from keras_effnets.preprocessing import load_image
 from keras_effnets.seeing import GradCAM, feature_grid, feature_maps, overlay
 from keras_effnets.seeing.panel import captioned
 from keras_effnets.terminal import complain, listing, literal, show

@@ -23,7 +23,8 @@ from keras_effnets.data.augmentation import (
 )
 from keras_effnets.data.pictures import Pictures
 from keras_effnets.data.splitting import check_seed
-from keras_effnets.preprocessing import load_image, read_rgb
+from keras_effnets.pictures import read_rgb
+from keras_effnets.preprocessing import load_image
 from keras_effnets.preset import Preset
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from keras_effnets.data.batching import default_workers
 from keras_effnets.data.pictures import Pictures
-from keras_effnets.preprocessing import read_rgb
+from keras_effnets.pictures import read_rgb
 
 
 class Broken(NamedTuple):

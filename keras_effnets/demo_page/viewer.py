@@ -11,8 +11,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from PIL import Image
 
+from keras_effnets.labels import Prediction, decode_predictions
 from keras_effnets.prediction import Predictor
-from keras_effnets.preprocessing import Prediction, decode_predictions, load_image
+from keras_effnets.preprocessing import load_image
 from keras_effnets.seeing import GradCAM, overlay
 
 TOP = 5

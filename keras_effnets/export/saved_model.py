@@ -18,8 +18,8 @@ from keras_effnets.export import serving_files
 from keras_effnets.export.artifact import Artifact
 from keras_effnets.export.frozen import freeze_graph, picture_shape
 from keras_effnets.export.parity import compare, probe_pictures, reference_outputs
+from keras_effnets.labels import imagenet_classes
 from keras_effnets.layers.grouped_conv import portable_convolutions
-from keras_effnets.preprocessing import imagenet_classes
 from keras_effnets.preset import Preset
 from keras_effnets.surgery import fold_batch_norm
 

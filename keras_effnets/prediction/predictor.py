@@ -16,15 +16,11 @@ from PIL import Image
 from keras_effnets.evaluation import Scored, model_preset, score_pictures
 from keras_effnets.export.calibration import Pictures
 from keras_effnets.export.runtimes import ENGINES, cores, require
+from keras_effnets.labels import Prediction, decode_predictions
 from keras_effnets.prediction.choice import fastest
 from keras_effnets.prediction.exported import PRECISIONS, exported
 from keras_effnets.prediction.network import Network, is_artifact, live, open_artifact
-from keras_effnets.preprocessing import (
-    Prediction,
-    decode_predictions,
-    fit_image,
-    load_image,
-)
+from keras_effnets.preprocessing import fit_image, load_image
 from keras_effnets.preset import Preset
 
 Array = NDArray[np.float32]

@@ -13,7 +13,7 @@ import pretrained
 import pytest
 
 import keras_effnets
-from keras_effnets.preprocessing import read_rgb
+from keras_effnets.pictures import read_rgb
 from keras_effnets.seeing import GradCAM, feature_maps, grad_cam
 
 TESTS = Path(__file__).parents[1]
