@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import gc
+
 import pytest
 
 from weights_tools.launch import native_messages_dropped
@@ -12,6 +14,12 @@ with native_messages_dropped():
 def pytest_configure(config):
     # Keras's own saving reads its variables so; NumPy wants another signature of them.
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation:DeprecationWarning")
+
+
+def pytest_collection_finish():
+    """The collector need not look again and again at what the imports have left."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

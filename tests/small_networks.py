@@ -11,7 +11,7 @@ import numpy as np
 
 import keras_effnets
 from keras_effnets.export.parity import probe_pictures
-from keras_effnets.layers import nested_layers
+from keras_effnets.layers import Preprocessing, nested_layers
 from keras_effnets.models import (
     alexnet,
     cifar_resnet,
@@ -31,6 +31,7 @@ from keras_effnets.models import (
 from keras_effnets.models.config import Stage
 from keras_effnets.models.interface import create
 from keras_effnets.models.mobilenet_v3 import Row
+from keras_effnets.preprocessing import preprocess_input
 
 Build = Callable[..., keras.Model]
 
@@ -149,7 +150,10 @@ def enliven(model: keras.Model) -> None:
     for layer in norms:
         layer.momentum = 0.0
     *sides, channels = model.input_shape[1:]
-    model(probe_pictures((*(side or 64 for side in sides), channels), 8), training=True)
+    pixels = probe_pictures((*(side or 64 for side in sides), channels), 8)
+    if any(isinstance(layer, Preprocessing) for layer in model.layers):
+        pixels = preprocess_input(pixels, model)
+    model(pixels, training=True)
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
         # Channels that hardly vary would blow rounding up, layer by layer.

@@ -144,7 +144,9 @@ def test_broken_pictures_are_named_and_left_out(pictures, tmp_path, caplog):
     "options",
     [
         {"ema": 0.5, "class_weights": "balanced", "tune_augment": ("mixup", "flip")},
-        {"validation": 0.0, "head_epochs": 0, "tune_since": "stage7"},
+        pytest.param(
+            {"validation": 0.0, "head_epochs": 0, "tune_since": "stage7"}, marks=pytest.mark.full
+        ),
         pytest.param(
             {"precision": "mixed_bfloat16", "head_augment": ("flip",)}, marks=pytest.mark.full
         ),

@@ -548,7 +548,9 @@ def saved(tmp_path_factory):
     return folder, model.predict(x, verbose=0)
 
 
-@pytest.mark.parametrize("order", IMPORTS)
+@pytest.mark.parametrize(
+    "order", ["ours_first", pytest.param("ours_last", marks=pytest.mark.full), "tf_keras"]
+)
 def test_saved_model_loads_in_a_fresh_process(saved, order, tmp_path):
     folder, expected = saved
     imports, load = IMPORTS[order]

@@ -77,7 +77,7 @@ def test_the_stem_for_cifar_is_wider_in_bc_only(bottleneck, compression, width):
     assert "stem/norm/gamma" not in shapes
 
 
-@pytest.mark.parametrize("kind", SHRUNKEN)
+@pytest.mark.parametrize("kind", [pytest.param("imagenet", marks=pytest.mark.full), "cifar"])
 def test_structure(kind, tmp_path):
     structure.assert_shape(build(kind))
     structure.assert_saves(build(kind), tmp_path)

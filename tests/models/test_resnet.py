@@ -77,7 +77,13 @@ def test_templates_of_equal_cost(cardinality, base_width):
     assert 25.0 <= round(count_parameters(outline(build)) / 1e6, 1) <= 25.6
 
 
-@pytest.mark.parametrize("kind", SHRUNKEN)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in ("bottleneck", "gates") else pytest.param(kind, marks=pytest.mark.full)
+        for kind in SHRUNKEN
+    ],
+)
 def test_structure(kind, tmp_path):
     structure.assert_shape(build(kind))
     structure.assert_saves(build(kind), tmp_path)

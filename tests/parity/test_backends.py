@@ -61,7 +61,7 @@ def cases(request, tmp_path_factory) -> tuple[Path, dict[str, float]]:
     return folder, noise
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.full), "torch"])
 def test_another_backend_agrees(backend, cases):
     pytest.importorskip(backend, reason="the other backends are in the test extra")
     folder, noise = cases

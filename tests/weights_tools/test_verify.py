@@ -125,7 +125,9 @@ def edited(source: Path, target: Path, edit=None, **header) -> Path:
     return target
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v2", LITE0])
+@pytest.mark.parametrize(
+    "name", [pytest.param("efficientnet_b0", marks=pytest.mark.full), "mobilenet_v2", LITE0]
+)
 def test_a_right_conversion_agrees_everywhere(cases, name):
     case = cases(name)
     found = verify.verify(case.checkpoint, name, side=SIDE)
