@@ -222,7 +222,7 @@ def draw(results: dict, path: Path) -> None:
     places = np.arange(len(rows))[::-1]
     axes.barh(places, [ratio for _, ratio, _ in rows], color="#4477aa", height=0.6)
     for place, (_, ratio, aim) in zip(places, rows, strict=True):
-        axes.text(ratio, place, f" {ratio:.2f}", va="center", fontsize=8)
+        axes.text(max(ratio, aim or 0), place, f"  {ratio:.2f}", va="center", fontsize=8)
         if aim:
             axes.plot([aim, aim], [place - 0.4, place + 0.4], color="#cc3311", linewidth=2)
     axes.axvline(1, color="black", linewidth=0.8)

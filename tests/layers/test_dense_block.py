@@ -53,7 +53,8 @@ def test_recomputing_in_half_precision():
     assert max(dense_step.differences(efficient, plain).values()) <= 0.1
 
 
-@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.full), "torch"])
+@pytest.mark.full
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_recomputing_on_another_backend(backend):
     pytest.importorskip(backend, reason="the other backends are in the test extra")
     process = subprocess.run(

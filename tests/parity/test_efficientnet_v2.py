@@ -95,6 +95,7 @@ def a_fused_projection_with_activation(model):
     return mutant
 
 
+@pytest.mark.full
 def test_a_mistake_anywhere_exceeds_the_tolerance_tenfold(tmp_path):
     reference = reference_of("shrunken", 96)
     tolerance = assert_alive(reference)

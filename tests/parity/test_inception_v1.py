@@ -120,6 +120,7 @@ def branches_in_another_order(model):
     return mutant
 
 
+@pytest.mark.full
 def test_a_mistake_anywhere_exceeds_the_tolerance_tenfold(tmp_path):
     mistakes = (
         plain.edited("norm1", alpha=1e-4),

@@ -200,6 +200,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.full
 def test_a_mistake_anywhere_exceeds_the_tolerance_tenfold(references):
     path, pictures, model = references[64]
     logits, _ = answers(model, pictures)

@@ -85,7 +85,7 @@ FAMILIES = {
     "se_resnet50": (partial(timms, "seresnet50"), "timm", "stage2_block0/skip/conv/kernel"),
 }
 
-QUICK = ("squeezenet1_1", "nin_cifar", "densenet121", "googlenet", "mobilenet_v3_small")
+QUICK = ("squeezenet1_1", "nin_cifar", "mobilenet_v3_small")
 
 
 @pytest.fixture(autouse=True, scope="module")
