@@ -91,13 +91,15 @@ def contenders(
     model_info(name)
     if unknown := [each for each in against if each not in PEERS]:
         raise ValueError(f"against={unknown[0]!r}: expected one of {', '.join(PEERS)}")
+    if train and "torch.compile" in against:
+        raise ValueError("against='torch.compile': training steps are timed of keras, torchvision")
     found = [Contender(name, "ours", engine) for engine in _engines(engines, train)]
     if "keras" in against and in_keras(name):
         found.append(Contender(name, "keras", "fit" if train else "compiled"))
     if _in_torchvision(name):
         if "torchvision" in against:
             found.append(Contender(name, "torchvision", "eager"))
-        if "torch.compile" in against and not train:
+        if "torch.compile" in against:
             found.append(Contender(name, "torchvision", "compiled"))
     return found
 

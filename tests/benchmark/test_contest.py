@@ -39,11 +39,13 @@ def test_all_engines_are_those_installed(monkeypatch):
 
 
 def test_training_is_keras_own():
-    assert names("resnet50", ["all"], ["keras", "torchvision", "torch.compile"], train=True) == [
+    assert names("resnet50", ["all"], ["keras", "torchvision"], train=True) == [
         "ours, fit",
         "keras.applications, fit",
         "torchvision, eager",
     ]
+    with pytest.raises(ValueError, match=r"'torch\.compile': training steps are timed of keras"):
+        contenders("resnet50", ["all"], ["torch.compile"], train=True)
 
 
 @pytest.mark.parametrize(
