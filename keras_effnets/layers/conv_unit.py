@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import keras
 
 from keras_effnets.layers.chain import Chain, Shape
+from keras_effnets.layers.fused_norm import can_fuse, fused
 
 PADDINGS = ("symmetric", "same", "bottom_right")
 
@@ -112,6 +113,8 @@ class ConvUnit(Chain):
         """Pads, convolves and what follows, activates."""
         if self._margins and any(self._margins):
             inputs = keras.ops.pad(inputs, ((0, 0), self._margins, self._margins, (0, 0)))
+        if can_fuse(getattr(self, "norm", None), inputs, training):
+            return self._activate(fused(self.conv, self.norm, inputs))
         return self._activate(super().call(inputs))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
