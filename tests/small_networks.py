@@ -25,6 +25,7 @@ from keras_effnets.models import (
     preact_resnet,
     resnet,
     resnext_cifar,
+    senet,
     vgg,
     zfnet,
 )
@@ -82,7 +83,7 @@ FAMILIES: dict[str, tuple[Build, int]] = {
     ),
     "googlenet": (keras_effnets.GoogLeNet, 33),
     "resnet": _built(resnet, resnet.ResNetConfig(name="", repeats=_ONES, expansion=1), 33),
-    "senet": _built(resnet, resnet.SENetConfig(name="", repeats=_ONES, drop_path=0.2), 33),
+    "senet": _built(resnet, senet.SENetConfig(name="", repeats=_ONES, drop_path=0.2), 33),
     "cifar_resnet": _built(
         cifar_resnet, cifar_resnet.StochasticDepthConfig(name="", depth=8, drop_path=0.5), 16
     ),

@@ -18,8 +18,8 @@ from keras_effnets.models.densenet import (
     DenseNet169,
     DenseNet201,
     DenseNet264,
-    DenseNetCIFAR,
 )
+from keras_effnets.models.densenet_cifar import DenseNetCIFAR
 from keras_effnets.models.efficientnet import (
     CompoundScaling,
     EfficientNet,
@@ -65,24 +65,20 @@ from keras_effnets.models.preact_cifar import (
     WideResNetCIFAR,
 )
 from keras_effnets.models.preact_resnet import ResNet50V2, ResNet101V2, ResNet152V2
-from keras_effnets.models.resnet import (
-    ResNet18,
-    ResNet34,
-    ResNet50,
-    ResNet101,
-    ResNet152,
+from keras_effnets.models.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from keras_effnets.models.resnext import (
     ResNeXt50_32x4d,
     ResNeXt101_32x8d,
     ResNeXt101_64x4d,
+)
+from keras_effnets.models.resnext_cifar import ResNeXt29CIFAR
+from keras_effnets.models.senet import (
     SEResNet50,
     SEResNet101,
     SEResNet152,
     SEResNeXt50_32x4d,
     SEResNeXt101_32x4d,
-    WideResNet50_2,
-    WideResNet101_2,
 )
-from keras_effnets.models.resnext_cifar import ResNeXt29CIFAR
 from keras_effnets.models.squeezenet import (
     SqueezeNet,
     SqueezeNet1_0,
@@ -98,6 +94,7 @@ from keras_effnets.models.vgg import (
     VGG19,
     VGG19BN,
 )
+from keras_effnets.models.wide_resnet import WideResNet50_2, WideResNet101_2
 from keras_effnets.models.zfnet import (
     ZFNet,
     ZFNet512,

@@ -1,9 +1,8 @@
-"""DenseNet for ImageNet and for CIFAR.
+"""DenseNet for ImageNet, and what the one for CIFAR is built by.
 
-Densely Connected Convolutional Networks, Huang et al., 2016, arXiv 1608.06993. The ImageNet
-networks are those of the paper's Table 1, and 161 of its first version; the CIFAR ones those of
-section 3: plain, with bottlenecks (B), with compression (C), with both (BC). Means of 2 × 2 pixels
-between blocks leave out the last row of an odd side.
+Densely Connected Convolutional Networks, Huang et al., 2016, arXiv 1608.06993: the networks of the
+paper's Table 1, and 161 of its first version. Means of 2 × 2 pixels between blocks leave out the
+last row of an odd side.
 
 The profiles differ in the batch norm alone. Dropout follows each convolution but the first, as in
 the paper; torchvision's follows only the second of each layer.
@@ -16,9 +15,8 @@ from typing import Any, ClassVar, NamedTuple, Unpack
 import keras
 
 from keras_effnets.layers import ConvAct, ConvNormAct, DenseBlock, MaxPool, NormAct, Transition
-from keras_effnets.models.config import CIFAR, ModelConfig, Paper, is_number
+from keras_effnets.models.config import ModelConfig, Paper, is_number
 from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
-from keras_effnets.preset import Preset
 from keras_effnets.profile import TENSORFLOW, Profile
 
 _TENSORFLOW = replace(TENSORFLOW, padding="symmetric", epsilon=1.001e-5)
@@ -76,21 +74,10 @@ class DenseNetConfig(ModelConfig):
         """Channels of the first convolution."""
         return 2 * self.growth_rate
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DenseNetCIFARConfig(DenseNetConfig):
-    """A dense network for pictures of 32 × 32."""
-
-    min_side: ClassVar[int] = 4
-
-    side: int = 32
-    classes: int = 10
-    preset: Preset | None = CIFAR
-
     @property
-    def stem(self) -> int:
-        """Channels of the first convolution: 16, but for both bottlenecks and compression."""
-        return 2 * self.growth_rate if self.bottleneck and self.compression < 1 else 16
+    def large_stem(self) -> bool:
+        """Whether the stem is a 7×7 convolution with a stride and pooling, or just a 3×3 one."""
+        return True
 
 
 VARIANTS = (
@@ -99,7 +86,6 @@ VARIANTS = (
     DenseNetConfig(name="densenet169", repeats=(6, 12, 32, 32)),
     DenseNetConfig(name="densenet201", repeats=(6, 12, 48, 32)),
     DenseNetConfig(name="densenet264", repeats=(6, 12, 64, 48)),
-    DenseNetCIFARConfig(name="densenet_cifar", repeats=(16, 16, 16), growth_rate=12),
 )
 
 
@@ -124,7 +110,7 @@ def plan(config: DenseNetConfig) -> Iterator[DenseStage]:
 
 
 def _stem(config: DenseNetConfig, x: Any) -> Any:
-    if isinstance(config, DenseNetCIFARConfig):
+    if not config.large_stem:
         return ConvAct(config.stem, 3, use_bias=False, activation=None, name="stem")(x)
     x = ConvNormAct(config.stem, 7, strides=2, **config.habits.unit, name="stem")(x)
     return MaxPool(3, strides=2, padding=1, name="stem_pool")(x)
@@ -187,10 +173,10 @@ def _densenet(
         dropout=dropout,
         memory_efficient=memory_efficient,
     )
-    return create(build, _named(config, variant), common)
+    return create(build, named(config, variant), common)
 
 
-def _named(config: DenseNetConfig, variant: DenseNetConfig) -> DenseNetConfig:
+def named(config: DenseNetConfig, variant: DenseNetConfig) -> DenseNetConfig:
     """The config under another name where its weights have other shapes than the variant's."""
     shape = ("repeats", "growth_rate", "bottleneck", "compression")
     if all(getattr(config, knob) == getattr(variant, knob) for knob in shape):
@@ -198,61 +184,8 @@ def _named(config: DenseNetConfig, variant: DenseNetConfig) -> DenseNetConfig:
     return replace(config, name=f"{config.name}_custom")
 
 
-def _densenet_cifar(
-    config: DenseNetCIFARConfig,
-    *,
-    depth: int = 100,
-    growth_rate: int = 12,
-    bottleneck: bool = True,
-    compression: float = 0.5,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-    **common: Unpack[CommonOptions],
-) -> keras.Model:
-    """A dense network for CIFAR, pixels in and class probabilities out.
-
-    The paper's DenseNet-BC (k = 12) by default; `depth=40, bottleneck=False, compression=1.0` is
-    its plain one.
-
-    Args:
-        depth: Layers with weights: 6n + 4 with bottlenecks, 3n + 4 without.
-        growth_rate: New channels of each layer.
-        bottleneck: Whether a 1×1 convolution precedes each 3×3.
-        compression: Channels behind a transition over those before it, in (0, 1].
-        dropout: Behind each convolution but the first, in [0, 1); 0.2 in the paper where pictures
-            are not augmented.
-        memory_efficient: Whether training computes each layer's concatenation, norm and
-            activation a second time instead of keeping them. The numbers are the same.
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
-    """
-    step = 6 if bottleneck else 3
-    if not isinstance(depth, int) or depth < step + 4 or (depth - 4) % step:
-        raise ValueError(
-            f"depth={depth!r} is not of the form {step}n + 4 with n of 1 or more, as it must be "
-            f"with bottleneck={bottleneck}"
-        )
-    variant = config
-    config = replace(
-        config,
-        repeats=((depth - 4) // step,) * 3,
-        growth_rate=growth_rate,
-        bottleneck=bottleneck,
-        compression=compression,
-        dropout=dropout,
-        memory_efficient=memory_efficient,
-    )
-    return create(build, _named(config, variant), common)
-
-
 DenseNet121 = builder("DenseNet121", _densenet, VARIANTS[0])
 DenseNet161 = builder("DenseNet161", _densenet, VARIANTS[1])
 DenseNet169 = builder("DenseNet169", _densenet, VARIANTS[2])
 DenseNet201 = builder("DenseNet201", _densenet, VARIANTS[3])
 DenseNet264 = builder("DenseNet264", _densenet, VARIANTS[4])
-DenseNetCIFAR = builder("DenseNetCIFAR", _densenet_cifar, VARIANTS[5])

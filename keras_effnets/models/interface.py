@@ -233,7 +233,7 @@ def builder(name: str, family: Callable[Concatenate[C, P], keras.Model], config:
     own = list(inspect.signature(family).parameters.values())[1:-1]
     variant: Any = build_variant
     variant.__name__ = variant.__qualname__ = name
-    variant.__module__ = family.__module__
+    variant.__module__ = type(config).__module__
     variant.__doc__ = family.__doc__
     variant.__signature__ = inspect.Signature([*common, *own])
     variant.config = config

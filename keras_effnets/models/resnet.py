@@ -1,15 +1,12 @@
-"""ResNet 18 to 152, and their kin: Wide ResNet, ResNeXt, SENet.
+"""ResNet 18 to 152, and what its kin are built by.
 
 Deep Residual Learning for Image Recognition, He et al., 2015, arXiv 1512.03385. The stages are
-those of the paper's Table 1. Wide Residual Networks, Zagoruyko and Komodakis, 2016, arXiv
-1605.07146, double the bottleneck's inner width; Aggregated Residual Transformations, Xie et al.,
-2016, arXiv 1611.05431, divide it into groups; Squeeze-and-Excitation Networks, Hu et al., 2017,
-arXiv 1709.01507, put a gate behind its branch.
+those of the paper's Table 1. `wide_resnet`, `resnext` and `senet` are this network with a knob
+turned: a bottleneck's inner width, its groups, a gate behind its branch.
 
 The profiles differ in the scale of the pixels, in the batch norm, in the convolutions' biases
 (keras.applications has them) and in where a bottleneck strides: on the first 1×1 as in the paper
-("v1", keras.applications), or on the 3×3 ("v1.5", torchvision). SENet's paper builds on v1; here it
-follows the profile too.
+("v1", keras.applications), or on the 3×3 ("v1.5", torchvision).
 """
 
 from collections.abc import Iterator
@@ -22,17 +19,6 @@ from keras_effnets.layers import BasicBlock, Bottleneck, ConvNormAct, MaxPool
 from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
 from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
 from keras_effnets.profile import TENSORFLOW, Profile
-
-_RESNET = "Deep Residual Learning for Image Recognition"
-_RESNEXT = "Aggregated Residual Transformations for Deep Neural Networks"
-RESNET = Paper(_RESNET, "He et al.", 2015, "https://arxiv.org/abs/1512.03385")
-WIDE_RESNET = Paper(
-    "Wide Residual Networks", "Zagoruyko and Komodakis", 2016, "https://arxiv.org/abs/1605.07146"
-)
-RESNEXT = Paper(_RESNEXT, "Xie et al.", 2016, "https://arxiv.org/abs/1611.05431")
-SENET = Paper(
-    "Squeeze-and-Excitation Networks", "Hu et al.", 2017, "https://arxiv.org/abs/1709.01507"
-)
 
 STEM_FILTERS = 64
 STAGES = (  # of basic blocks; a bottleneck's output is four times as wide
@@ -64,7 +50,12 @@ class ResNetConfig(ModelConfig):
     """
 
     family: ClassVar[str] = "ResNet"
-    paper: ClassVar[Paper] = RESNET
+    paper: ClassVar[Paper] = Paper(
+        "Deep Residual Learning for Image Recognition",
+        "He et al.",
+        2015,
+        "https://arxiv.org/abs/1512.03385",
+    )
     min_side: ClassVar[int] = 1
     settled: ClassVar[tuple[str, ...]] = ("stride",)
 
@@ -116,48 +107,11 @@ class ResNetConfig(ModelConfig):
         return int(block.filters // self.expansion * self.base_width / 64) * self.groups
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WideResNetConfig(ResNetConfig):
-    """A ResNet whose bottlenecks are wider inside."""
-
-    family: ClassVar[str] = "Wide ResNet"
-    paper: ClassVar[Paper] = WIDE_RESNET
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResNeXtConfig(ResNetConfig):
-    """A ResNet whose bottlenecks are divided into groups."""
-
-    family: ClassVar[str] = "ResNeXt"
-    paper: ClassVar[Paper] = RESNEXT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SENetConfig(ResNetConfig):
-    """A ResNet or ResNeXt with a squeeze-and-excitation in every block."""
-
-    family: ClassVar[str] = "SENet"
-    paper: ClassVar[Paper] = SENET
-    reduction: int | None = 16
-
-
-_50, _101, _152 = (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
+REPEATS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 VARIANTS = (
     ResNetConfig(name="resnet18", repeats=(2, 2, 2, 2), expansion=1),
     ResNetConfig(name="resnet34", repeats=(3, 4, 6, 3), expansion=1),
-    ResNetConfig(name="resnet50", repeats=_50),
-    ResNetConfig(name="resnet101", repeats=_101),
-    ResNetConfig(name="resnet152", repeats=_152),
-    WideResNetConfig(name="wide_resnet50_2", repeats=_50, base_width=128),
-    WideResNetConfig(name="wide_resnet101_2", repeats=_101, base_width=128),
-    ResNeXtConfig(name="resnext50_32x4d", repeats=_50, groups=32, base_width=4),
-    ResNeXtConfig(name="resnext101_32x8d", repeats=_101, groups=32, base_width=8),
-    ResNeXtConfig(name="resnext101_64x4d", repeats=_101, groups=64, base_width=4),
-    SENetConfig(name="se_resnet50", repeats=_50),
-    SENetConfig(name="se_resnet101", repeats=_101),
-    SENetConfig(name="se_resnet152", repeats=_152),
-    SENetConfig(name="se_resnext50_32x4d", repeats=_50, groups=32, base_width=4),
-    SENetConfig(name="se_resnext101_32x4d", repeats=_101, groups=32, base_width=4),
+    *(ResNetConfig(name=f"resnet{depth}", repeats=repeats) for depth, repeats in REPEATS.items()),
 )
 
 
@@ -206,7 +160,7 @@ def build(config: ResNetConfig, interface: Interface) -> keras.Model:
     return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
 
 
-def _resnet(
+def resnet(
     config: ResNetConfig,
     *,
     stride: Literal["v1", "v1.5"] | None = None,
@@ -261,18 +215,8 @@ def _resnet(
     return create(build, config, common)
 
 
-ResNet18 = builder("ResNet18", _resnet, VARIANTS[0])
-ResNet34 = builder("ResNet34", _resnet, VARIANTS[1])
-ResNet50 = builder("ResNet50", _resnet, VARIANTS[2])
-ResNet101 = builder("ResNet101", _resnet, VARIANTS[3])
-ResNet152 = builder("ResNet152", _resnet, VARIANTS[4])
-WideResNet50_2 = builder("WideResNet50_2", _resnet, VARIANTS[5])
-WideResNet101_2 = builder("WideResNet101_2", _resnet, VARIANTS[6])
-ResNeXt50_32x4d = builder("ResNeXt50_32x4d", _resnet, VARIANTS[7])
-ResNeXt101_32x8d = builder("ResNeXt101_32x8d", _resnet, VARIANTS[8])
-ResNeXt101_64x4d = builder("ResNeXt101_64x4d", _resnet, VARIANTS[9])
-SEResNet50 = builder("SEResNet50", _resnet, VARIANTS[10])
-SEResNet101 = builder("SEResNet101", _resnet, VARIANTS[11])
-SEResNet152 = builder("SEResNet152", _resnet, VARIANTS[12])
-SEResNeXt50_32x4d = builder("SEResNeXt50_32x4d", _resnet, VARIANTS[13])
-SEResNeXt101_32x4d = builder("SEResNeXt101_32x4d", _resnet, VARIANTS[14])
+ResNet18 = builder("ResNet18", resnet, VARIANTS[0])
+ResNet34 = builder("ResNet34", resnet, VARIANTS[1])
+ResNet50 = builder("ResNet50", resnet, VARIANTS[2])
+ResNet101 = builder("ResNet101", resnet, VARIANTS[3])
+ResNet152 = builder("ResNet152", resnet, VARIANTS[4])

@@ -7,7 +7,7 @@ import structure
 
 import keras_effnets
 from keras_effnets.deferred import count_parameters, outline, sketch
-from keras_effnets.models import densenet
+from keras_effnets.models import densenet, densenet_cifar
 from keras_effnets.models.interface import create
 
 # Trainable parameters and millions of multiply-adds.
@@ -30,7 +30,7 @@ SHRUNKEN = {
     "imagenet": densenet.DenseNetConfig(
         name="imagenet", repeats=(1, 2, 1, 2), growth_rate=8, memory_efficient=True
     ),
-    "cifar": densenet.DenseNetCIFARConfig(
+    "cifar": densenet_cifar.DenseNetCIFARConfig(
         name="cifar", repeats=(2, 2, 2), growth_rate=6, bottleneck=False, compression=1.0
     ),
 }

@@ -22,8 +22,11 @@ from keras_effnets.models import (
     preact_cifar,
     preact_resnet,
     resnet,
+    resnext,
     resnext_cifar,
+    senet,
     vgg,
+    wide_resnet,
     zfnet,
 )
 from keras_effnets.models.config import Stage
@@ -94,14 +97,16 @@ def builders():
             preact_cifar.PreActCIFARConfig(name="small", depth=11),
             16,
         ),
-        "ResNeXt": (resnet, resnet.ResNeXtConfig(**one_each, groups=8, base_width=4), 64),
+        "ResNeXt": (resnet, resnext.ResNeXtConfig(**one_each, groups=8, base_width=4), 64),
         "ResNeXt for CIFAR": (
+            resnext,
             resnext_cifar,
+            senet,
             resnext_cifar.ResNeXtCIFARConfig(name="small", depth=11, cardinality=4, base_width=4),
             8,
         ),
         "ResNet": (resnet, resnet.ResNetConfig(**one_each, expansion=1), 64),
-        "SENet": (resnet, resnet.SENetConfig(**one_each), 64),
+        "SENet": (resnet, senet.SENetConfig(**one_each), 64),
         "Stochastic Depth": (
             cifar_resnet,
             cifar_resnet.StochasticDepthConfig(name="small", depth=8),
@@ -114,7 +119,7 @@ def builders():
             ),
             64,
         ),
-        "Wide ResNet": (resnet, resnet.WideResNetConfig(**one_each), 64),
+        "Wide ResNet": (resnet, wide_resnet.WideResNetConfig(**one_each), 64),
         "Wide ResNet for CIFAR": (
             preact_cifar,
             preact_cifar.WideResNetCIFARConfig(name="small", depth=10, widen=1),

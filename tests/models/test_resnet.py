@@ -8,7 +8,7 @@ import structure
 
 import keras_effnets
 from keras_effnets.deferred import count_parameters, outline
-from keras_effnets.models import resnet
+from keras_effnets.models import resnet, resnext, senet
 from keras_effnets.models.interface import create
 
 # Trainable parameters, and millions of multiply-adds with the stride on the 3×3.
@@ -41,8 +41,8 @@ ONE_EACH = (1, 1, 1, 1)
 SHRUNKEN = {
     "basic": resnet.ResNetConfig(name="basic", repeats=ONE_EACH, expansion=1),
     "bottleneck": resnet.ResNetConfig(name="bottleneck", repeats=(1, 2, 1, 1)),
-    "groups": resnet.ResNeXtConfig(name="groups", repeats=ONE_EACH, groups=8, base_width=4),
-    "gates": resnet.SENetConfig(name="gates", repeats=ONE_EACH, drop_path=0.2),
+    "groups": resnext.ResNeXtConfig(name="groups", repeats=ONE_EACH, groups=8, base_width=4),
+    "gates": senet.SENetConfig(name="gates", repeats=ONE_EACH, drop_path=0.2),
     "plain": resnet.ResNetConfig(name="plain", repeats=ONE_EACH, expansion=1, skip=False),
 }
 

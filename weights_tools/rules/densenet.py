@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from keras_effnets.models.densenet import DenseNetCIFARConfig, DenseNetConfig, plan
+from keras_effnets.models.densenet import DenseNetConfig, plan
 from weights_tools.rules import keras
 from weights_tools.rules.rule import Rule, Source, batch_norm, biased
 
@@ -14,7 +14,7 @@ def torchvision(config: DenseNetConfig, dot: str = "") -> Iterator[Rule]:
     The files that torchvision publishes have a `dot` between part and number.
     """
     yield Rule("features.conv0.weight", "stem/conv/kernel", "conv")
-    if not isinstance(config, DenseNetCIFARConfig):
+    if config.large_stem:
         yield from batch_norm("features.norm0", "stem/norm")
     last = 0
     for last, stage in enumerate(plan(config), start=1):
@@ -35,7 +35,7 @@ def torchvision(config: DenseNetConfig, dot: str = "") -> Iterator[Rule]:
 def _keras(config: DenseNetConfig) -> Iterator[Rule]:
     """`conv{stage + 1}_block{layer}_{part}_{kind}`; the batch norm of part 1 is part 0's."""
     yield Rule("conv1_conv/kernel", "stem/conv/kernel", "kernel")
-    if not isinstance(config, DenseNetCIFARConfig):
+    if config.large_stem:
         yield from keras.batch_norm("conv1_bn", "stem/norm")
     for number, stage in enumerate(plan(config), start=2):
         for layer in range(stage.repeats):

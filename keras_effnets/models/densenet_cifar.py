@@ -1,0 +1,95 @@
+"""DenseNet for CIFAR.
+
+Densely Connected Convolutional Networks, Huang et al., 2016, arXiv 1608.06993, section 3, for
+CIFAR: plain, with bottlenecks (B), with compression (C), with both (BC). Blocks, transitions and
+what the profiles change are those of `densenet`.
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Unpack
+
+import keras
+
+from keras_effnets.models.config import CIFAR
+from keras_effnets.models.densenet import DenseNetConfig, build, named
+from keras_effnets.models.interface import CommonOptions, builder, create
+from keras_effnets.preset import Preset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseNetCIFARConfig(DenseNetConfig):
+    """A dense network for pictures of 32 × 32."""
+
+    min_side: ClassVar[int] = 4
+
+    side: int = 32
+    classes: int = 10
+    preset: Preset | None = CIFAR
+
+    @property
+    def stem(self) -> int:
+        """Channels of the first convolution: 16, but for both bottlenecks and compression."""
+        return 2 * self.growth_rate if self.bottleneck and self.compression < 1 else 16
+
+    @property
+    def large_stem(self) -> bool:
+        """It is a 3×3 convolution alone."""
+        return False
+
+
+VARIANT = DenseNetCIFARConfig(name="densenet_cifar", repeats=(16, 16, 16), growth_rate=12)
+
+
+def _densenet_cifar(
+    config: DenseNetCIFARConfig,
+    *,
+    depth: int = 100,
+    growth_rate: int = 12,
+    bottleneck: bool = True,
+    compression: float = 0.5,
+    dropout: float = 0.0,
+    memory_efficient: bool = False,
+    **common: Unpack[CommonOptions],
+) -> keras.Model:
+    """A dense network for CIFAR, pixels in and class probabilities out.
+
+    The paper's DenseNet-BC (k = 12) by default; `depth=40, bottleneck=False, compression=1.0` is
+    its plain one.
+
+    Args:
+        depth: Layers with weights: 6n + 4 with bottlenecks, 3n + 4 without.
+        growth_rate: New channels of each layer.
+        bottleneck: Whether a 1×1 convolution precedes each 3×3.
+        compression: Channels behind a transition over those before it, in (0, 1].
+        dropout: Behind each convolution but the first, in [0, 1); 0.2 in the paper where pictures
+            are not augmented.
+        memory_efficient: Whether training computes each layer's concatenation, norm and
+            activation a second time instead of keeping them. The numbers are the same.
+        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+
+    Returns:
+        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
+
+    Raises:
+        ValueError: For an argument out of its range, or weights that are not there.
+    """
+    step = 6 if bottleneck else 3
+    if not isinstance(depth, int) or depth < step + 4 or (depth - 4) % step:
+        raise ValueError(
+            f"depth={depth!r} is not of the form {step}n + 4 with n of 1 or more, as it must be "
+            f"with bottleneck={bottleneck}"
+        )
+    variant = config
+    config = replace(
+        config,
+        repeats=((depth - 4) // step,) * 3,
+        growth_rate=growth_rate,
+        bottleneck=bottleneck,
+        compression=compression,
+        dropout=dropout,
+        memory_efficient=memory_efficient,
+    )
+    return create(build, named(config, variant), common)
+
+
+DenseNetCIFAR = builder("DenseNetCIFAR", _densenet_cifar, VARIANT)
