@@ -38,6 +38,10 @@ class RunFolder:
         self.report = self.path / "report.md"
         self.state = self.path / "state.safetensors"
 
+    def features(self, part: str) -> Path:
+        """Where what the body makes of a part's pictures is kept until the report."""
+        return self.path / f"features-{part}.npy"
+
     @contextmanager
     def claim(self, config: Mapping[str, Any]) -> Iterator[None]:
         """Makes the folder the run's own while the block runs, or finds that it is already.

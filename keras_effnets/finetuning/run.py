@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,14 @@ from numpy.typing import NDArray
 from keras_effnets import data
 from keras_effnets.data import Broken, Pictures, Splits
 from keras_effnets.data.augmentation import check_augmentations
-from keras_effnets.evaluation import model_preset, predict_pictures
-from keras_effnets.finetuning.features import MAX_BYTES, body_features, feature_batches
+from keras_effnets.evaluation import predict_pictures
 from keras_effnets.finetuning.folder import RunFolder
 from keras_effnets.finetuning.learning import Kept, Stage, run_stage
 from keras_effnets.finetuning.network import computing, prepared
 from keras_effnets.finetuning.report import Outcome, write_report
 from keras_effnets.finetuning.reporter import Reporter, log
 from keras_effnets.finetuning.settings import Settings
+from keras_effnets.finetuning.stages import Stages
 from keras_effnets.finetuning.state import (
     Progress,
     Values,
@@ -40,8 +39,7 @@ from keras_effnets.finetuning.workers import (
     is_lost_peer,
     workers_for,
 )
-from keras_effnets.optimizer import layer_decay
-from keras_effnets.surgery import body, freeze, unfreeze
+from keras_effnets.surgery import freeze, unfreeze
 from keras_effnets.version import VERSION
 
 _MOST_WARNINGS = 10
@@ -135,7 +133,6 @@ class _Run:
         self.settings, self.splits, self.workers = settings, splits, workers
         self.folder, self.reporter = folder, reporter
         self.model = prepared(settings, splits.classes)
-        self.preset = model_preset(self.model)
         self.kept = Kept(Progress(), [])
         self._saved: dict[str, Values] | None = None
         # What is wrong with these shows now, before the folder is made.
@@ -169,11 +166,12 @@ class _Run:
         """Runs what is left of both stages, and leaves the best weights in the model."""
         settings, at = self.settings, self.kept.progress.stage
         freeze(self.model)
+        stages = Stages(self.model, settings, self.splits, self.workers, self.folder, self.reporter)
         if settings.head_epochs and at != "tune":
-            self._run(self._cached_head() if self._can_cache() else self._whole_head())
+            self._run(stages.head())
         if settings.tune_epochs:
             unfreeze(self.model, since=settings.tune_since)
-            self._run(self._tune())
+            self._run(stages.tune())
 
     def _run(self, stage: Stage) -> None:
         run_stage(stage, self.settings, self.kept, self._saved, self._save, self.reporter)
@@ -184,116 +182,6 @@ class _Run:
             return
         write_state(self.folder.state, self.kept.progress, {**groups, "best": self.kept.best})
         self.folder.write_table(self.folder.metrics, self.kept.progress.history)
-
-    def _can_cache(self) -> bool:
-        pictures = len(self.splits.train) + len(self.splits.validation or ())
-        shape = body(self.model).output_shape[1:]
-        fits = None not in shape and 4 * pictures * math.prod(shape) <= MAX_BYTES
-        # Several processes would each need all of them.
-        alone = self.workers.shard == (0, 1)
-        return alone and fits and not self.settings.head_augment
-
-    def _cached_head(self) -> Stage:
-        """Stage one on features that are computed once."""
-        settings, train, validation = self.settings, self.splits.train, self.splits.validation
-        features_of = body(self.model)
-        inputs = keras.Input(features_of.output_shape[1:], name="features")
-        head = keras.Model(inputs, self.model.get_layer("classifier")(inputs), name="head")
-        weights = self._class_weights()
-        batches = feature_batches(
-            body_features(features_of, train, self._features("train"), self.reporter),
-            _one_hot(train),
-            settings.batch_size,
-            weights=None if weights is None else weights[train.targets],
-        )
-
-        def shuffled(epoch: int) -> Any:
-            order = np.random.default_rng((settings.seed, epoch)).permutation(len(train))
-            return batches(self.workers.even_order(order))
-
-        held_out = None
-        if validation is not None:
-            path = self._features("validation")
-            in_order = feature_batches(
-                body_features(features_of, validation, path, self.reporter),
-                _one_hot(validation),
-                settings.batch_size,
-            )
-            held_out = in_order(self.workers.even_order(np.arange(len(validation))))
-        return self._head(head, shuffled, held_out)
-
-    def _whole_head(self) -> Stage:
-        """Stage one through the frozen body."""
-        return self._head(
-            self.model, self._batches(self.settings.head_augment), self._held_out_pictures()
-        )
-
-    def _head(self, model: Any, batches: Callable[[int], Any], validation: Any) -> Stage:
-        return Stage(
-            name="head",
-            model=model,
-            batches=batches,
-            validation=validation,
-            pictures=len(self.splits.train),
-            epochs=self.settings.head_epochs,
-            rate=self.settings.head_rate,
-            factors={},
-        )
-
-    def _tune(self) -> Stage:
-        """Stage two: the last stages of the body learn too, the earlier the slower."""
-        return Stage(
-            name="tune",
-            model=self.model,
-            batches=self._batches(self.settings.tune_augment),
-            validation=self._held_out_pictures(),
-            pictures=len(self.splits.train),
-            epochs=self.settings.tune_epochs,
-            rate=self.settings.tune_rate,
-            factors=layer_decay(self.model, self.settings.layer_decay),
-        )
-
-    def _batches(self, augment: Sequence[str]) -> Callable[[int], Any]:
-        weights = self._class_weights()
-
-        def batches(epoch: int) -> Any:
-            dataset = data.batches(
-                self.workers.even(self.splits.train),
-                self.preset,
-                batch_size=self.settings.batch_size,
-                augment=augment,
-                training=True,
-                seed=self.settings.seed,
-                epoch=epoch,
-                shard=self.workers.shard,
-            )
-            if weights is None:
-                return dataset
-            return dataset.map(lambda x, y: (x, y, keras.ops.sum(y * weights, axis=1)))
-
-        return batches
-
-    def _held_out_pictures(self) -> Any:
-        validation = self.splits.validation
-        if validation is None:
-            return None
-        return data.batches(
-            self.workers.even(validation),
-            self.preset,
-            batch_size=self.settings.batch_size,
-            shard=self.workers.shard,
-        )
-
-    def _class_weights(self) -> NDArray[np.float32] | None:
-        if self.settings.class_weights == "none":
-            return None
-        train = self.splits.train
-        counts = np.bincount(train.targets, minlength=len(train.classes))
-        present = np.count_nonzero(counts)
-        return (len(train) / present / np.maximum(counts, 1)).astype(np.float32)
-
-    def _features(self, part: str) -> Path:
-        return self.folder.path / f"features-{part}.npy"
 
     def conclude(self, best: Values, config: dict[str, Any], broken: Sequence[Broken]) -> Outcome:
         """Writes the model and the report; in float32, on this process's own device."""
@@ -311,7 +199,7 @@ class _Run:
         self.folder.write_text(self.folder.labels, labels)
         self.folder.write_model(best)
         for part in ("train", "validation"):
-            self._features(part).unlink(missing_ok=True)
+            self.folder.features(part).unlink(missing_ok=True)
         part = "test" if self.splits.test is not None else "validation"
         judged = getattr(self.splits, part) or self.splits.train
         if judged is self.splits.train:
@@ -342,7 +230,3 @@ class _Run:
                 rows.append(outcome.scores)
                 advance(1)
         return np.stack(rows)
-
-
-def _one_hot(pictures: Pictures) -> NDArray[np.float32]:
-    return np.eye(len(pictures.classes), dtype=np.float32)[pictures.targets]

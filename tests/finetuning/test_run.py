@@ -122,7 +122,7 @@ def test_the_cached_head_learns_what_the_whole_network_would(pictures, tmp_path,
     """Without dropout both see the same batches: same losses, same weights."""
     options = {**QUICK, "tune_epochs": 0, "dropout": 0.0}
     cached = finetune(pictures, out=tmp_path / "cached", **options)
-    monkeypatch.setattr("keras_effnets.finetuning.run.MAX_BYTES", 0)
+    monkeypatch.setattr("keras_effnets.finetuning.stages.MAX_BYTES", 0)
     whole = finetune(pictures, out=tmp_path / "whole", **options)
     for ours, theirs in zip(cached.history, whole.history, strict=True):
         # The pictures are decoded by Pillow here and by TensorFlow there.
