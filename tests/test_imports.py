@@ -224,11 +224,18 @@ ALLOWED: dict[str, Row] = {
             "numpy",
             "keras_effnets.export",
             "keras_effnets.layers.grouped_conv",
-            "keras_effnets.labels.imagenet_classes",
             "keras_effnets.preset",
             "keras_effnets.surgery.fold_batch_norm",
         ),
         in_functions=("tensorflow", "keras_effnets.export.graph_pictures"),
+    ),
+    "keras_effnets.export.serving_plan": Row(
+        (
+            "keras",
+            "keras_effnets.export",
+            "keras_effnets.labels.imagenet_classes",
+            "keras_effnets.preset",
+        )
     ),
     "keras_effnets.export.serving_files": Row(
         ("PIL", "keras_effnets.export", "keras_effnets.weights_file.replacing"),

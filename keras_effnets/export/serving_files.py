@@ -16,7 +16,7 @@ from keras_effnets.export.parity import probe_pictures
 from keras_effnets.weights_file import replacing
 
 if TYPE_CHECKING:
-    from keras_effnets.export.saved_model import ServingPlan
+    from keras_effnets.export.serving_plan import ServingPlan
 
 WARMUP = "tf_serving_warmup_requests"
 REQUEST, ANSWER = "golden_request.json", "golden_response.json"

@@ -24,10 +24,11 @@ from keras_effnets.layers.inverted_residual import (
 from keras_effnets.layers.mlpconv import MlpConv
 from keras_effnets.layers.norm_act_conv import NormActConv
 from keras_effnets.layers.normalization import LocalResponseNormalization, NormAct
+from keras_effnets.layers.padded_shortcut import PaddedShortcut
 from keras_effnets.layers.pooling import AdaptiveAveragePool, MaxPool
 from keras_effnets.layers.preact_residual import PreActBlock, PreActBottleneck
 from keras_effnets.layers.preprocessing import Preprocessing
-from keras_effnets.layers.residual import BasicBlock, Bottleneck, PaddedShortcut
+from keras_effnets.layers.residual import BasicBlock, Bottleneck
 from keras_effnets.layers.squeeze_excite import SqueezeExcite
 from keras_effnets.layers.stochastic_depth import StochasticDepth
 

@@ -7,7 +7,7 @@ import keras
 from keras_effnets.layers.chain import Chain, Shape, register
 from keras_effnets.layers.conv import ConvAct, ConvNormAct
 from keras_effnets.layers.normalization import NormAct
-from keras_effnets.layers.residual import PaddedShortcut
+from keras_effnets.layers.padded_shortcut import PaddedShortcut
 
 
 @register
