@@ -29,8 +29,8 @@ from keras_effnets.models import (
     vgg,
     zfnet,
 )
+from keras_effnets.models.builder import create
 from keras_effnets.models.config import Stage
-from keras_effnets.models.interface import create
 from keras_effnets.models.mobilenet_v3 import Row
 from keras_effnets.preprocessing import preprocess_input
 

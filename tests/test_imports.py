@@ -35,6 +35,7 @@ MODELS_BASE = (
     "keras_effnets.preset",
     "keras_effnets.profile",
     "keras_effnets.models.config",
+    "keras_effnets.models.builder",
     "keras_effnets.models.interface",
 )
 COMMANDS = (
@@ -117,12 +118,13 @@ ALLOWED: dict[str, Row] = {
     "keras_effnets.models": Row(("keras_effnets.models",)),
     "keras_effnets.models.config": Row(("keras_effnets.preset", "keras_effnets.profile")),
     "keras_effnets.models.interface": Row(
+        ("keras", "keras_effnets.layers", "keras_effnets.preset")
+    ),
+    "keras_effnets.models.builder": Row(
         (
             "keras",
-            "keras_effnets.layers",
-            "keras_effnets.preset",
-            "keras_effnets.profile",
             "keras_effnets.models.config",
+            "keras_effnets.models.interface",
             "keras_effnets.weights.default_weights",
             "keras_effnets.weights.load_weights",
         ),
@@ -797,8 +799,8 @@ REFUSED = [
     ("keras_effnets.layers.conv", "import torch"),
     ("keras_effnets.models.mobilenet_v2", "from keras_effnets.models.efficientnet import plan"),
     ("keras_effnets.models.mobilenet_v2", "from .efficientnet import plan"),
-    ("keras_effnets.models.interface", "from keras_effnets.weights import adapt_kernel"),
-    ("keras_effnets.models.interface", "from keras_effnets import weights"),
+    ("keras_effnets.models.builder", "from keras_effnets.weights import adapt_kernel"),
+    ("keras_effnets.models.builder", "from keras_effnets import weights"),
     ("keras_effnets.weights", "import weights_tools"),
     ("keras_effnets.weights", "from keras_effnets.models import config"),
     ("keras_effnets.cache", "def f():\n    from weights_tools import convert"),
@@ -819,7 +821,7 @@ REFUSED = [
 ACCEPTED = [
     ("keras_effnets.preset", "import os, dataclasses"),
     ("keras_effnets.layers.conv", "from .chain import Chain"),
-    ("keras_effnets.models.interface", "from keras_effnets.weights import load_weights"),
+    ("keras_effnets.models.builder", "from keras_effnets.weights import load_weights"),
     ("keras_effnets.stored_weights", "def f():\n    from weights_tools.convert import convert"),
     ("keras_effnets.weights", "if TYPE_CHECKING:\n    from keras_effnets.models import config"),
     ("keras_effnets.commands.predict", "from keras_effnets import list_models, registry"),

@@ -4,6 +4,7 @@ from keras_effnets.models.alexnet import (
     AlexNet,
     AlexNet2012,
 )
+from keras_effnets.models.builder import CommonOptions
 from keras_effnets.models.cifar_resnet import (
     ResNet20CIFAR,
     ResNet32CIFAR,
@@ -46,7 +47,6 @@ from keras_effnets.models.efficientnet_v2 import (
     EfficientNetV2S,
 )
 from keras_effnets.models.googlenet import GOOGLENET_LOSS_WEIGHTS, GoogLeNet, InceptionV1
-from keras_effnets.models.interface import CommonOptions
 from keras_effnets.models.mobilenet_v1 import (
     MobileNetV1,
     MobileNetV1_025,

@@ -10,9 +10,9 @@ from typing import ClassVar, Unpack
 
 import keras
 
+from keras_effnets.models.builder import CommonOptions, builder, create
 from keras_effnets.models.config import CIFAR
 from keras_effnets.models.densenet import DenseNetConfig, build, named
-from keras_effnets.models.interface import CommonOptions, builder, create
 from keras_effnets.preset import Preset
 
 

@@ -17,8 +17,9 @@ from typing import ClassVar, NamedTuple, Unpack
 import keras
 
 from keras_effnets.layers import ConvNormAct, MBConvSE, round_filters
+from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, is_number, walk
-from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.models.interface import Interface
 from keras_effnets.profile import TORCH
 
 STEM_FILTERS = 32

@@ -24,8 +24,9 @@ from keras_effnets.layers import (
     InvertedResidualSE,
     round_filters,
 )
+from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, is_number, walk
-from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.models.interface import Interface
 from keras_effnets.profile import TENSORFLOW, TORCH, Profile
 
 

@@ -15,8 +15,9 @@ from typing import ClassVar, NamedTuple, Unpack
 import keras
 
 from keras_effnets.layers import MaxPool, MlpConv
+from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.models.config import CIFAR, ModelConfig, Paper
-from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.models.interface import Interface
 
 
 class Row(NamedTuple):

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Literal, Unpack
 import keras
 
 from keras_effnets.layers import BasicBlock, Bottleneck, ConvNormAct, MaxPool
+from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
-from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.models.interface import Interface
 from keras_effnets.profile import TENSORFLOW, Profile
 
 STEM_FILTERS = 64

@@ -15,8 +15,9 @@ from typing import ClassVar, Unpack
 import keras
 
 from keras_effnets.layers import Bottleneck, ConvNormAct
+from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.models.config import CIFAR, Block, ModelConfig, Paper, Stage, walk
-from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.models.interface import Interface
 from keras_effnets.preset import Preset
 
 STEM_FILTERS = 64

@@ -8,8 +8,8 @@ Stem, stages, and what else the profiles change are ResNet's.
 from dataclasses import dataclass
 from typing import ClassVar
 
+from keras_effnets.models.builder import builder
 from keras_effnets.models.config import Paper
-from keras_effnets.models.interface import builder
 from keras_effnets.models.resnet import REPEATS, ResNetConfig, resnet
 
 

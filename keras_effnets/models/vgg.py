@@ -16,8 +16,9 @@ from typing import ClassVar, NamedTuple, Unpack
 import keras
 
 from keras_effnets.layers import ConvAct, ConvNormAct, MaxPool
+from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.models.config import ModelConfig, Paper
-from keras_effnets.models.interface import CommonOptions, Interface, builder, create, knobs
+from keras_effnets.models.interface import Interface
 from keras_effnets.profile import TENSORFLOW, Profile
 
 FILTERS = (64, 128, 256, 512, 512)

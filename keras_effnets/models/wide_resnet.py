@@ -7,8 +7,8 @@ stages, and what the profiles change are ResNet's. Those for CIFAR are in `preac
 from dataclasses import dataclass
 from typing import ClassVar
 
+from keras_effnets.models.builder import builder
 from keras_effnets.models.config import Paper
-from keras_effnets.models.interface import builder
 from keras_effnets.models.resnet import REPEATS, ResNetConfig, resnet
 
 

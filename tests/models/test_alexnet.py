@@ -7,7 +7,7 @@ import structure
 
 import keras_effnets
 from keras_effnets.models import alexnet
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 
 
 def shrunken(config):

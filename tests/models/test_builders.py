@@ -17,7 +17,7 @@ import keras_effnets
 from keras_effnets.catalog import WEIGHTS
 from keras_effnets.deferred import variables_by_path
 from keras_effnets.models import efficientnet_lite
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 from keras_effnets.registry import get_builder
 from keras_effnets.weights_file import write_weights_file
 

@@ -7,7 +7,7 @@ import structure
 
 import keras_effnets
 from keras_effnets.models import cifar_resnet
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 
 # Trainable parameters with shortcut A and B, and millions of multiply-adds. The sheet rounds these
 # to the million, which for the smallest is more than half a per cent: there are more digits here.

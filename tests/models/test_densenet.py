@@ -8,7 +8,7 @@ import structure
 import keras_effnets
 from keras_effnets.deferred import count_parameters, outline, sketch
 from keras_effnets.models import densenet, densenet_cifar
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 
 # Trainable parameters and millions of multiply-adds.
 SHEET = {

@@ -29,8 +29,8 @@ from keras_effnets.models import (
     wide_resnet,
     zfnet,
 )
+from keras_effnets.models.builder import create
 from keras_effnets.models.config import Stage
-from keras_effnets.models.interface import create
 from keras_effnets.registry import get_builder
 
 

@@ -8,7 +8,7 @@ import structure
 import keras_effnets
 from keras_effnets.deferred import count_parameters, outline, sketch
 from keras_effnets.models import mobilenet_v1
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 from keras_effnets.multiply_adds import multiply_adds
 
 # Alpha by trainable parameters and millions of multiply-adds at each side.

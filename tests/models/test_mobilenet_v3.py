@@ -7,7 +7,7 @@ import structure
 
 import keras_effnets
 from keras_effnets.models import mobilenet_v3
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 from keras_effnets.models.mobilenet_v3 import Row
 
 # Trainable parameters and millions of multiply-adds.

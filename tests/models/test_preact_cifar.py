@@ -8,7 +8,7 @@ import structure
 import keras_effnets
 from keras_effnets.deferred import sketch
 from keras_effnets.models import preact_cifar
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 from keras_effnets.multiply_adds import multiply_adds
 
 # Trainable parameters, and millions of multiply-adds.

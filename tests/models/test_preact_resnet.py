@@ -11,7 +11,7 @@ import keras_effnets
 from keras_effnets.catalog import WEIGHTS
 from keras_effnets.deferred import sketch
 from keras_effnets.models import preact_resnet
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 from keras_effnets.multiply_adds import multiply_adds
 
 # Trainable parameters without the biases, which are the sheet's, and with keras.applications'.

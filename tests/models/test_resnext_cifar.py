@@ -5,7 +5,7 @@ import structure
 
 import keras_effnets
 from keras_effnets.models import resnext_cifar
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 
 SHRUNKEN = resnext_cifar.ResNeXtCIFARConfig(name="shrunken", depth=11, cardinality=4, base_width=4)
 

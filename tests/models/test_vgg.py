@@ -8,7 +8,7 @@ import structure
 import keras_effnets
 from keras_effnets.deferred import outline
 from keras_effnets.models import vgg
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 
 # Trainable parameters, and millions of multiply-adds.
 SHEET = {

@@ -7,7 +7,7 @@ import structure
 
 import keras_effnets
 from keras_effnets.models import zfnet
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 
 SMALL = replace(
     zfnet.VARIANTS[0],

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_effnets.models import alexnet, vgg, zfnet
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 from keras_effnets.preset import Preset
 from keras_effnets.registry import create_model, get_builder
 

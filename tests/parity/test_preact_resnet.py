@@ -10,7 +10,7 @@ import pytest
 from keras.src.applications import resnet as theirs
 
 from keras_effnets.models import ResNet50V2, preact_resnet
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 
 living = pytest.importorskip("living", reason="its pictures come with torch: the test extra")
 

@@ -7,7 +7,7 @@ import pytest
 
 import keras_effnets
 from keras_effnets.models import efficientnet
-from keras_effnets.models.interface import create
+from keras_effnets.models.builder import create
 from weights_tools import donor, ours
 from weights_tools.checkpoint import read_checkpoint
 from weights_tools.export_torch import _source
