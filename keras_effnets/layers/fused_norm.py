@@ -38,7 +38,7 @@ def fused(conv: Any, norm: Any, inputs: Any) -> Any:
     if isinstance(conv, keras.layers.DepthwiseConv2D):
         outputs = keras.ops.depthwise_conv(
             inputs,
-            conv.kernel * scale[:, None],  # (height, width, C, 1)
+            conv.kernel * keras.ops.reshape(scale, (-1, 1)),  # (height, width, C, 1)
             strides=conv.strides,
             padding=conv.padding,
             data_format="channels_last",

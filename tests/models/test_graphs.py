@@ -99,9 +99,7 @@ def builders():
         ),
         "ResNeXt": (resnet, resnext.ResNeXtConfig(**one_each, groups=8, base_width=4), 64),
         "ResNeXt for CIFAR": (
-            resnext,
             resnext_cifar,
-            senet,
             resnext_cifar.ResNeXtCIFARConfig(name="small", depth=11, cardinality=4, base_width=4),
             8,
         ),
