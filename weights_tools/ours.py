@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_effnets.deferred import variables_by_path
+from keras_effnets.layers import separate_norms
 from keras_effnets.preset import Preset
 from keras_effnets.registry import get_builder
 from keras_effnets.weights_file import digest
@@ -117,8 +118,9 @@ def observe(
             # One that pads does so before it convolves, where torch's convolution does both.
             layer = unit if hasattr(unit, "padding") else layer
         _watch(layer, side, _seer(observer, point))
-    for picture in pixels:
-        network(picture[None].astype(np.float32), training=False)
+    with separate_norms():
+        for picture in pixels:
+            network(picture[None].astype(np.float32), training=False)
     return observer.samples()
 
 

@@ -13,6 +13,7 @@ from keras_effnets.layers.dense import DenseAct
 from keras_effnets.layers.dense_block import DenseBlock, Transition
 from keras_effnets.layers.depthwise_separable import DepthwiseSeparable
 from keras_effnets.layers.fire import FireModule
+from keras_effnets.layers.fused_norm import separate_norms
 from keras_effnets.layers.grouped_conv import GroupedConv2D, portable_convolutions
 from keras_effnets.layers.inception import Inception
 from keras_effnets.layers.inverted_residual import (
@@ -67,4 +68,5 @@ __all__ = [
     "nested_layers",
     "portable_convolutions",
     "round_filters",
+    "separate_norms",
 ]

@@ -1,8 +1,27 @@
 """Convolution and batch norm in one, where the batch norm only scales and shifts."""
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import keras
+
+_separate: ContextVar[bool] = ContextVar("separate", default=False)
+
+
+@contextlib.contextmanager
+def separate_norms() -> Iterator[None]:
+    """In this block every convolution and every batch norm is called as a layer of its own.
+
+    For whoever watches what passes through them. A function that was traced before keeps its
+    graph.
+    """
+    token = _separate.set(True)
+    try:
+        yield
+    finally:
+        _separate.reset(token)
 
 
 def can_fuse(norm: Any, inputs: Any, training: bool | None) -> bool:
@@ -15,6 +34,7 @@ def can_fuse(norm: Any, inputs: Any, training: bool | None) -> bool:
     """
     return (
         keras.backend.backend() == "tensorflow"
+        and not _separate.get()
         and isinstance(norm, keras.layers.BatchNormalization)
         and not (training and norm.trainable)
         and norm.compute_dtype == norm.variable_dtype == "float32"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import KerasTensor
 
-from keras_effnets.layers import ConvNormAct, DepthwiseConvNormAct, conv_unit
+from keras_effnets.layers import ConvNormAct, DepthwiseConvNormAct, separate_norms
 from keras_effnets.layers.fused_norm import can_fuse
 
 UNITS = {
@@ -31,25 +31,20 @@ def living(name: str, **options):
     return unit, generator.normal(size=(3, 9, 9, 4)).astype("float32")
 
 
-def apart(monkeypatch):
-    """From here on, convolutions and batch norms are run one after the other."""
-    monkeypatch.setattr(conv_unit, "can_fuse", lambda *_: False)
-
-
 @pytest.mark.parametrize("name", UNITS)
-def test_gives_what_the_two_give_one_after_the_other(name, monkeypatch):
+def test_gives_what_the_two_give_one_after_the_other(name):
     unit, pictures = living(name)
     assert can_fuse(unit.norm, pictures, False) == (keras.backend.backend() == "tensorflow")
     together = keras.ops.convert_to_numpy(unit(pictures))
-    apart(monkeypatch)
-    separately = keras.ops.convert_to_numpy(unit(pictures))
+    with separate_norms():
+        separately = keras.ops.convert_to_numpy(unit(pictures))
     assert np.ptp(separately) > 0.1
     np.testing.assert_allclose(together, separately, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="fuses on TensorFlow alone")
 @pytest.mark.parametrize("name", UNITS)
-def test_a_frozen_norm_is_fused_while_the_kernel_learns_by_the_same_gradient(name, monkeypatch):
+def test_a_frozen_norm_is_fused_while_the_kernel_learns_by_the_same_gradient(name):
     import tensorflow as tf
 
     unit, pictures = living(name)
@@ -62,8 +57,9 @@ def test_a_frozen_norm_is_fused_while_the_kernel_learns_by_the_same_gradient(nam
         return [gradient.numpy() for gradient in tape.gradient(loss, weights)]
 
     together = gradients()
-    apart(monkeypatch)
-    for ours, reference in zip(together, gradients(), strict=True):
+    with separate_norms():
+        separately = gradients()
+    for ours, reference in zip(together, separately, strict=True):
         assert np.abs(reference).max() > 0
         np.testing.assert_allclose(ours, reference, rtol=1e-4, atol=1e-4)
 
@@ -100,3 +96,12 @@ def test_the_graph_has_no_pass_for_the_norm():
     ]
     assert of_features[:2] == ["Conv2D", "AddV2"]
     assert "Mul" not in of_features
+
+
+def test_whoever_watches_the_layers_can_have_them_called(monkeypatch):
+    unit, pictures = living("conv")
+    seen, call = [], unit.norm.call
+    monkeypatch.setattr(unit.norm, "call", lambda x, **k: seen.append(x.shape) or call(x, **k))
+    with separate_norms():
+        unit(pictures)
+    assert seen == [(3, 5, 5, 6)]
