@@ -20,12 +20,10 @@ Pictures: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] 
 """A folder, files, or an array (B, H, W, C) of pixels 0-255."""
 Labelled: TypeAlias = str | os.PathLike[str] | Sequence[LabelledPicture]
 """A folder as `find_labelled_pictures` takes it, or pictures with their classes."""
-MOST = 100
-"""Pictures that ranges are chosen by, spread evenly over those given."""
 
 
-def calibration_pictures(model: keras.Model, calibration: Pictures | None) -> Array:
-    """Pictures as the model takes them.
+def calibration_pictures(model: keras.Model, calibration: Pictures | None, most: int) -> Array:
+    """Pictures as the model takes them: at most so many, spread evenly over those given.
 
     Raises:
         ValueError: If there are none, one of them is broken, or they are of another shape.
@@ -40,9 +38,9 @@ def calibration_pictures(model: keras.Model, calibration: Pictures | None) -> Ar
         shape = picture_shape(model)
         if calibration.ndim != 4 or calibration.shape[1:] != shape or not len(calibration):
             raise ValueError(f"calibration has shape {calibration.shape}: expected (B, {shape})")
-        return prepared(model, np.stack(spread(list(calibration), MOST)))
+        return prepared(model, np.stack(spread(list(calibration), most)))
     paths = [calibration] if isinstance(calibration, str | os.PathLike) else calibration
-    found = spread(find_pictures(paths), MOST)
+    found = spread(find_pictures(paths), most)
     if not found:
         raise ValueError("calibration=[]: int8 needs pictures to choose its ranges by")
     preset = model_preset(model)

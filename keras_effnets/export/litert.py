@@ -27,6 +27,8 @@ from keras_effnets.export.runtimes import LiteRT, require
 PRECISIONS = (None, "float16", "dynamic", "int8")
 _LOOSE = {"float16": 1e-2, "dynamic": None, "int8": None}
 """Tolerances of what is rounded on purpose; what int8 costs is measured, and said."""
+MOST = 100
+"""Pictures to calibrate by: with three times as many Lite0 agreed no better."""
 _FLOAT_OPERATORS = ["SOFTMAX"]
 """Never quantised: an int8 probability is a multiple of 1/256, and most of a thousand are 0."""
 
@@ -54,7 +56,7 @@ def export_litert(
         quantize: None for float32; "float16" halves the file; "dynamic" has int8 weights and
             float32 activations; "int8" has both in int8.
         calibration: For "int8": real pictures, a folder, files or an array of pixels 0-255, of
-            which at most `calibration.MOST` are taken.
+            which at most `MOST` are taken.
         labelled: For "int8": a folder of pictures with their classes, as `keras-effnets evaluate`
             takes it, or (path, class) pairs, to measure what accuracy it costs; other pictures
             than those of the calibration.
@@ -82,7 +84,7 @@ def export_litert(
         raise ValueError(
             f"quantize={quantize!r}: calibration, labelled and keep_float are for 'int8' alone"
         )
-    examples = calibration_pictures(model, calibration) if quantize == "int8" else None
+    examples = calibration_pictures(model, calibration, MOST) if quantize == "int8" else None
     tried = None if labelled is None else labelled_pictures(model, labelled)
 
     def convert(folded: keras.Model, file: Path) -> dict[str, Any]:

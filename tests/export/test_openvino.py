@@ -28,6 +28,24 @@ def test_names_and_batch(model, tmp_path):
     np.testing.assert_allclose(OpenVINO(tmp_path / "two.xml").scores(pictures), wanted, atol=1e-6)
 
 
+def test_the_first_number_of_pictures_has_a_network_of_its_own(model, tmp_path, monkeypatch):
+    export_openvino(model, tmp_path / "m.xml")
+    compiled = []
+    compile_model = openvino.Core.compile_model
+
+    def recorded(core, network, device, options):
+        compiled.append(str(network.input(0).partial_shape[0]))
+        return compile_model(core, network, device, options)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", recorded)
+    pictures = RNG.uniform(0, 255, (4, 16, 16, 3)).astype(np.float32)
+    wanted = model(pictures).numpy()
+    session = OpenVINO(tmp_path / "m.xml")
+    for count in (2, 1, 2, 4, 3, 2):
+        np.testing.assert_allclose(session.scores(pictures[:count]), wanted[:count], atol=1e-5)
+    assert compiled == ["2", "?"]
+
+
 def test_float32_is_forced(model, tmp_path, monkeypatch):
     """OpenVINO would take bfloat16 by itself where the CPU has it."""
     asked = []
