@@ -38,7 +38,7 @@ demo: $(VENV)/.demo
 
 ## Every test but the full-size parity sweep.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not full" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not full" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 ## Formatting, lint, types, and which part may import which.
 check: $(VENV)/.check

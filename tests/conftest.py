@@ -16,6 +16,14 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation:DeprecationWarning")
 
 
+# Long ones: the last file should be a short one, as one process waits for the other to end it.
+FIRST = ("test_package.py", "test_verify.py", "test_resume.py", "test_readme.py", "test_run.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
 def pytest_collection_finish():
     """The collector need not look again and again at what the imports have left."""
     gc.collect()

@@ -386,7 +386,14 @@ def test_fit_moves_every_weight(family):
     assert still == []
 
 
-@every_family
+@pytest.mark.parametrize(
+    "family",
+    [
+        "efficientnet",
+        pytest.param("lite", marks=pytest.mark.full),
+        pytest.param("mobilenet_v2", marks=pytest.mark.full),
+    ],
+)
 def test_tracing_happens_once_for_a_signature(family, monkeypatch):
     model = build(family, alive=False)
     traces = count()
