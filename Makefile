@@ -61,6 +61,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/densenet_memory.py
 	$(BIN)/python benchmarks/input_pipeline.py
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/run_memory.py
 	$(BIN)/python benchmarks/saved_model.py
 	$(BIN)/python benchmarks/deploy.py --out $(VENV)/deploy
 
