@@ -45,7 +45,6 @@ check: $(VENV)/.check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python tests/test_imports.py
 
 ## The full-size parity sweep, before a release and whenever layers change.
 parity: $(VENV)/.test

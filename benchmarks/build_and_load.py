@@ -18,8 +18,8 @@ import keras
 from measure import alternate, machine, report
 
 import keras_effnets
-from keras_effnets.deferred import variables_by_path
-from keras_effnets.weights_file import write_weights_file
+from keras_effnets.plan.deferred import variables_by_path
+from weights_tools.formats.our_format import write_weights_file
 
 NETWORKS = {
     "EfficientNetB7": keras.applications.EfficientNetB7,

@@ -30,7 +30,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from small_networks import enliven
 
 import keras_effnets
-from keras_effnets.benchmark import benchmark, contenders
+from keras_effnets.analysis.benchmark import benchmark, contenders
 from keras_effnets.export import export_litert
 from keras_effnets.export.parity import compare, probe_pictures, reference_outputs
 from keras_effnets.export.runtimes import LiteRT, has_bfloat16

@@ -21,8 +21,8 @@ from measure import alternate, machine, report
 from PIL import Image
 
 from keras_effnets.data import Pictures, batches
-from keras_effnets.folders import find_pictures
-from keras_effnets.preset import Preset
+from keras_effnets.images.folders import find_pictures
+from keras_effnets.images.preset import Preset
 
 PRESET = Preset(crop=224, resize=256)
 BATCH = 32

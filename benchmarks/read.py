@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import torch
 from measure import alternate, machine, report
 
-from weights_tools.checkpoint import read_checkpoint
+from weights_tools.formats.checkpoint import read_checkpoint
 
 COMMAND = Path(sys.executable).with_name("weights-tools")
 

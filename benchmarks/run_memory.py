@@ -19,7 +19,7 @@ from measure import machine
 from PIL import Image
 
 from keras_effnets import finetune
-from keras_effnets.finetuning import Reporter
+from keras_effnets.training import Reporter
 
 CLASSES, SIDE = 120, 64
 

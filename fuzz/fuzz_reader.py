@@ -14,7 +14,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["weights_tools"]):
-    from weights_tools.checkpoint import CheckpointError, read_checkpoint
+    from weights_tools.formats.checkpoint import CheckpointError, read_checkpoint
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from crafted import CONTAINERS, write

@@ -6,7 +6,7 @@ import random
 import sys
 from pathlib import Path
 
-from weights_tools import torch_globals
+from weights_tools.formats.torch_format import globals as torch_globals
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from crafted import ORDERED_DICT, STORAGE_ID, tensor, text

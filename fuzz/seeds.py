@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from weights_tools import torch_globals
+from weights_tools.formats.torch_format import globals as torch_globals
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from crafted import ORDERED_DICT, PROTO, STORAGE_ID, legacy, state_dict, tensor, text

@@ -11,19 +11,15 @@ if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
         "unset that variable"
     )
 
-from keras_effnets.catalog import WeightsInfo
-from keras_effnets.finetuning import finetune
-from keras_effnets.labels import Prediction, decode_predictions, imagenet_classes
+from keras_effnets.analysis.seeing import feature_grid, feature_maps, grad_cam, overlay
+from keras_effnets.analysis.summary import Summary, summary
+from keras_effnets.images.labels import Prediction, decode_predictions, imagenet_classes
+from keras_effnets.images.preprocessing import load_image, preprocess_input
+from keras_effnets.images.preset import Preset
 from keras_effnets.models import *  # noqa: F403
 from keras_effnets.models import __all__ as _models
-from keras_effnets.optimizer import LayerwiseAdamW
-from keras_effnets.prediction import Predictor
-from keras_effnets.preprocessing import load_image, preprocess_input
-from keras_effnets.preset import Preset
-from keras_effnets.registry import ModelInfo, create_model, list_models, model_info
-from keras_effnets.seeing import feature_grid, feature_maps, grad_cam, overlay
-from keras_effnets.summary import Summary, summary
-from keras_effnets.surgery import (
+from keras_effnets.models.registry import ModelInfo, create_model, list_models, model_info
+from keras_effnets.models.surgery import (
     body,
     feature_extractor,
     fold_batch_norm,
@@ -32,7 +28,11 @@ from keras_effnets.surgery import (
     reset_classifier,
     unfreeze,
 )
+from keras_effnets.prediction import Predictor
+from keras_effnets.training import finetune
+from keras_effnets.training.optimizer import LayerwiseAdamW
 from keras_effnets.version import VERSION
+from keras_effnets.weights.catalog import WeightsInfo
 
 __version__ = VERSION
 __all__ = [

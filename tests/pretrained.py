@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_effnets import cache
-from keras_effnets.catalog import WEIGHTS
+from keras_effnets.weights import cache
+from keras_effnets.weights.catalog import WEIGHTS
 
 
 def checkpoint(name: str = "efficientnet_lite0") -> Path:

@@ -11,10 +11,10 @@ import numpy as np
 
 import keras_effnets
 from keras_effnets.export.parity import probe_pictures
+from keras_effnets.images.preprocessing import preprocess_input
 from keras_effnets.layers import Preprocessing, nested_layers
 from keras_effnets.models import (
     alexnet,
-    cifar_resnet,
     densenet,
     efficientnet_lite,
     efficientnet_v2,
@@ -29,10 +29,12 @@ from keras_effnets.models import (
     vgg,
     zfnet,
 )
+from keras_effnets.models import (
+    resnet_cifar as cifar_resnet,
+)
 from keras_effnets.models.builder import create
-from keras_effnets.models.config import Stage
 from keras_effnets.models.mobilenet_v3 import Row
-from keras_effnets.preprocessing import preprocess_input
+from keras_effnets.plan.config import Stage
 
 Build = Callable[..., keras.Model]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_effnets.deferred import count_parameters, sketch, variables_by_path
+from keras_effnets.analysis.multiply_adds import multiply_adds
 from keras_effnets.layers import nested_layers
-from keras_effnets.multiply_adds import multiply_adds
-from keras_effnets.registry import get_builder, model_info
+from keras_effnets.models.registry import get_builder, model_info
+from keras_effnets.plan.deferred import count_parameters, sketch, variables_by_path
 
 
 def pictures(model: keras.Model, batch: int = 4, side: int | None = None) -> np.ndarray:

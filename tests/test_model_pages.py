@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from keras_effnets import list_models
-from keras_effnets.compare.cards import card, families, knobs, notes, slug
-from keras_effnets.compare.diagram import diagram
+from keras_effnets.analysis.compare.cards import card, families, knobs, notes, slug
+from keras_effnets.analysis.compare.diagram import diagram
 from keras_effnets.models import CommonOptions
-from keras_effnets.registry import get_builder
+from keras_effnets.models.registry import get_builder
 
 FOLDER = Path(__file__).parents[1] / "docs/models"
 QUICK = ("AlexNet", "GoogLeNet", "SqueezeNet", "MobileNetV2")

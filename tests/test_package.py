@@ -20,7 +20,7 @@ package = resources.files("keras_effnets")
 assert Path(str(package)).is_relative_to({venv!r}), package
 assert (package / "py.typed").is_file()
 assert (resources.files("weights_tools") / "py.typed").is_file()
-assert len((package / "imagenet_classes.txt").read_text("utf-8").splitlines()) == 1000
+assert len((package / "images" / "imagenet_classes.txt").read_text("utf-8").splitlines()) == 1000
 warnings.simplefilter("default")
 model = keras_effnets.EfficientNetLite0()
 picture = np.zeros((1, 224, 224, 3), "float32")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from weights_tools.checkpoint import Checkpoint, read_checkpoint
+from weights_tools.formats.checkpoint import Checkpoint, read_checkpoint
 
 FORMATS = ("torch zip", "torch legacy")
 DTYPES = (

@@ -8,7 +8,7 @@ from weights_tools.commands.export_torch import export_torch
 from weights_tools.commands.inspect import inspect
 from weights_tools.commands.record import record
 from weights_tools.commands.verify import verify
-from weights_tools.terminal import command
+from weights_tools.formats.terminal import command
 
 app = typer.Typer(
     name="weights-tools",

@@ -13,16 +13,16 @@ from typing import Any
 
 import h5py
 
-from keras_effnets.cache import sha256
-from keras_effnets.catalog import WeightsInfo, find_by_hash
-from keras_effnets.deferred import outline
-from keras_effnets.models.config import ModelConfig
-from keras_effnets.preset import Preset
-from keras_effnets.registry import get_builder
-from keras_effnets.weights_file import LAYOUT, digest, write_weights_file
-from weights_tools.checkpoint import read_checkpoint
-from weights_tools.conversion import Conversion
-from weights_tools.digests import OURS
+from keras_effnets.images.preset import Preset
+from keras_effnets.models.registry import get_builder
+from keras_effnets.plan.config import ModelConfig
+from keras_effnets.plan.deferred import outline
+from keras_effnets.weights.cache import sha256
+from keras_effnets.weights.catalog import WeightsInfo, find_by_hash
+from keras_effnets.weights.conversion import Conversion
+from weights_tools.formats.checkpoint import read_checkpoint
+from weights_tools.formats.digests import OURS
+from weights_tools.formats.our_format import LAYOUT, digest, write_weights_file
 
 __all__ = ["OUTPUTS", "RULES_VERSION", "Conversion", "Report", "convert"]
 
@@ -85,7 +85,7 @@ def convert(
         settings: What no shape tells of the network that the checkpoint was trained in, by the
             config's field: `{"stride": "v1"}` for a ResNet that strides as the paper's.
         verify: Whether the result is compared with the original first, by
-            `weights_tools.verify`; what was measured is then kept in the file.
+            `weights_tools.verify.verify`; what was measured is then kept in the file.
         against: The original to compare with, if not the checkpoint itself.
 
     Raises:

@@ -14,14 +14,14 @@ import keras
 import numpy as np
 import safetensors.numpy
 
-from keras_effnets.preset import Preset
-from keras_effnets.profile import check_profile
-from keras_effnets.registry import get_builder
-from keras_effnets.weights_file import replacing
-from weights_tools.donor import Donor, find_donor
+from keras_effnets.images.preset import Preset
+from keras_effnets.models.registry import get_builder
+from keras_effnets.plan.profile import check_profile
+from keras_effnets.weights.names.rule import inverse
+from weights_tools.export_source import Donor, find_donor
+from weights_tools.formats.our_format import replacing
+from weights_tools.formats.torch_format.writer import write_torch_file
 from weights_tools.rules import Rule, Source, sources_of
-from weights_tools.rules.rule import inverse
-from weights_tools.torch_writer import write_torch_file
 
 TARGETS = ("torchvision", "timm", "timm_tf", "efficientnet_pytorch")
 """Whose networks are PyTorch's, of all the sources that rules know."""

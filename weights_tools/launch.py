@@ -29,5 +29,5 @@ def native_messages_dropped() -> Iterator[None]:
 def keras_effnets() -> None:
     """The `keras-effnets` command."""
     with native_messages_dropped():
-        from keras_effnets.cli import main
+        from keras_effnets.commands.cli import main
     main()

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_effnets.benchmark import Limits, Result, benchmark, contenders, machine_limits
-from keras_effnets.benchmark.chart import check_chart, draw
-from keras_effnets.benchmark.contest import PEERS
+from keras_effnets.analysis.benchmark import Limits, Result, benchmark, contenders, machine_limits
+from keras_effnets.analysis.benchmark.chart import check_chart, draw
+from keras_effnets.analysis.benchmark.contest import PEERS
+from keras_effnets.analysis.compare import resolve
 from keras_effnets.commands.options import AsJson
-from keras_effnets.compare import resolve
+from keras_effnets.commands.terminal import complain, listing, literal, progress, show, show_json
 from keras_effnets.export.runtimes import ENGINES, cores
-from keras_effnets.terminal import complain, listing, literal, progress, show, show_json
 
 
 def benchmark_command(

@@ -16,10 +16,10 @@ from keras_effnets.commands.options import (
     default_set,
     open_model,
 )
+from keras_effnets.commands.terminal import complain, progress, record, show, show_json
 from keras_effnets.commands.words import sizes
-from keras_effnets.evaluation import evaluate, model_labels, model_preset
-from keras_effnets.folders import find_labelled_pictures, spread
-from keras_effnets.terminal import complain, progress, record, show, show_json
+from keras_effnets.images.folders import find_labelled_pictures, spread
+from keras_effnets.prediction.evaluation import evaluate, model_labels, model_preset
 
 
 def evaluate_command(

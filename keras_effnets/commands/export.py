@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from keras_effnets.commands.options import AsJson, Weights, open_model
+from keras_effnets.commands.terminal import complain, record, show, show_json
 from keras_effnets.export import (
     Artifact,
     export_litert,
@@ -15,7 +16,6 @@ from keras_effnets.export import (
     export_openvino,
     export_saved_model,
 )
-from keras_effnets.terminal import complain, record, show, show_json
 
 TARGETS = ("saved-model", "litert", "onnx", "openvino")
 

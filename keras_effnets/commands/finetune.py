@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from keras_effnets.commands.options import Weights
-from keras_effnets.finetuning import PeerLostError, Processes, Settings, finetune
-from keras_effnets.terminal import RunReporter, complain, echo
+from keras_effnets.commands.terminal import RunReporter, complain, echo
+from keras_effnets.training import PeerLostError, Processes, Settings, finetune
 
 _DEFAULTS = Settings(data="", model="")
 

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from keras_effnets.catalog import WeightsInfo
+from keras_effnets.analysis.compare import collect
+from keras_effnets.analysis.compare.cards import knobs, notes
 from keras_effnets.commands.options import AsJson
+from keras_effnets.commands.terminal import complain, listing, literal, record, show, show_json
 from keras_effnets.commands.words import NONE, percent, sizes, triple
-from keras_effnets.compare import collect
-from keras_effnets.compare.cards import knobs, notes
-from keras_effnets.registry import list_models, model_info
-from keras_effnets.terminal import complain, listing, literal, record, show, show_json
-from keras_effnets.weights_file import replacing
+from keras_effnets.models.registry import list_models, model_info
+from keras_effnets.weights.catalog import WeightsInfo
+from weights_tools.formats.our_format import replacing
 
 FACTS = ("name", "builder", "family", "parameters", "multiply_adds", "side")
 
@@ -152,7 +152,7 @@ def info_command(
 
 
 def _draw(name: str, path: Path) -> None:
-    from keras_effnets.compare.diagram import diagram
+    from keras_effnets.analysis.compare.diagram import diagram
 
     if path.suffix.lower() != ".svg":
         raise ValueError(f"--diagram {str(path)!r}: expected a path ending in .svg")

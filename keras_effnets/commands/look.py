@@ -11,14 +11,14 @@ import numpy as np
 import typer
 from PIL import Image
 
+from keras_effnets.analysis.seeing import GradCAM, feature_grid, feature_maps, overlay
+from keras_effnets.analysis.seeing.panel import captioned
 from keras_effnets.commands.options import ModelName, Weights, open_model
-from keras_effnets.evaluation import model_labels, model_preset, predict_pictures
-from keras_effnets.labels import imagenet_classes
-from keras_effnets.preprocessing import load_image
-from keras_effnets.seeing import GradCAM, feature_grid, feature_maps, overlay
-from keras_effnets.seeing.panel import captioned
-from keras_effnets.terminal import complain, listing, literal, show
-from keras_effnets.weights_file import replacing
+from keras_effnets.commands.terminal import complain, listing, literal, show
+from keras_effnets.images.labels import imagenet_classes
+from keras_effnets.images.preprocessing import load_image
+from keras_effnets.prediction.evaluation import model_labels, model_preset, predict_pictures
+from weights_tools.formats.our_format import replacing
 
 
 def look_command(

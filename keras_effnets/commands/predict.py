@@ -10,11 +10,11 @@ from rich.table import Table
 
 from keras_effnets.commands.options import AsJson, BatchSize, ModelName, Weights
 from keras_effnets.commands.predict_table import chosen, open_any, predict_table
-from keras_effnets.contact_sheet import contact_sheet
-from keras_effnets.folders import find_pictures
-from keras_effnets.labels import Prediction
+from keras_effnets.commands.terminal import complain, listing, literal, progress, show, show_json
+from keras_effnets.images.contact_sheet import contact_sheet
+from keras_effnets.images.folders import find_pictures
+from keras_effnets.images.labels import Prediction
 from keras_effnets.prediction import Predictor
-from keras_effnets.terminal import complain, listing, literal, progress, show, show_json
 
 Engine = Annotated[
     str | None,

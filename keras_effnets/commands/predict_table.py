@@ -8,13 +8,13 @@ from typing import Any
 import typer
 
 from keras_effnets.commands.options import open_model
-from keras_effnets.folders import iterate_pictures
+from keras_effnets.commands.terminal import complain, progress
+from keras_effnets.images.folders import iterate_pictures
 from keras_effnets.prediction import Predictor
-from keras_effnets.prediction.cluster import predict_on_ray
-from keras_effnets.prediction.exported import artifact_digest, weights_digest
-from keras_effnets.prediction.network import is_artifact
-from keras_effnets.prediction.table import Job, Parts, errors
-from keras_effnets.terminal import complain, progress
+from keras_effnets.prediction.engines import is_artifact
+from keras_effnets.prediction.export_cache import artifact_digest, weights_digest
+from keras_effnets.prediction.on_ray import predict_on_ray
+from keras_effnets.prediction.to_parquet import Job, Parts, errors
 
 _SHOWN = 20
 """Broken files that are named on the terminal; the Parquet file has all."""

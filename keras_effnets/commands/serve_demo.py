@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from keras_effnets.commands.options import open_model
-from keras_effnets.terminal import echo, progress
+from keras_effnets.commands.terminal import echo, progress
 
 
 def serve_demo_command(
@@ -32,8 +32,8 @@ def serve_demo_command(
 ) -> None:
     """Open a page where pictures are dropped: classes, time, and where the network looks."""
     try:
-        from keras_effnets.demo_page import serve
-        from keras_effnets.demo_page.viewer import Viewer
+        from keras_effnets.commands.demo_page import serve
+        from keras_effnets.commands.demo_page.viewer import Viewer
     except ImportError as error:
         raise OSError(
             "serve-demo needs the packages fastapi and uvicorn; "

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
+from keras_effnets.analysis.summary import summary
 from keras_effnets.commands.options import AsJson, Weights, load_keras_file, open_model
-from keras_effnets.deferred import sketch
-from keras_effnets.registry import get_builder, model_info
-from keras_effnets.summary import summary
-from keras_effnets.surgery import freeze
-from keras_effnets.terminal import echo, show, show_json
+from keras_effnets.commands.terminal import echo, show, show_json
+from keras_effnets.models.registry import get_builder, model_info
+from keras_effnets.models.surgery import freeze
+from keras_effnets.plan.deferred import sketch
 
 
 def summary_command(

@@ -1,6 +1,6 @@
 """How commands write values."""
 
-from keras_effnets.preset import Preset
+from keras_effnets.images.preset import Preset
 
 NONE = "-"
 

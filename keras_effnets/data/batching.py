@@ -21,11 +21,11 @@ from keras_effnets.data.augmentation import (
     rand_augment,
     random_crop,
 )
-from keras_effnets.data.pictures import Pictures
+from keras_effnets.data.labelled import Pictures
 from keras_effnets.data.splitting import check_seed
-from keras_effnets.pictures import read_rgb
-from keras_effnets.preprocessing import load_image
-from keras_effnets.preset import Preset
+from keras_effnets.images.preprocessing import load_image
+from keras_effnets.images.preset import Preset
+from keras_effnets.images.reading import read_rgb
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 
-from keras_effnets.data.pictures import Splits
+from keras_effnets.data.labelled import Splits
 
 
 def warnings_of(splits: Splits) -> list[str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_effnets.data.pictures import Pictures, Splits
-from keras_effnets.folders import StrPath, existing_folder, listing, some_names
+from keras_effnets.data.labelled import Pictures, Splits
+from keras_effnets.images.folders import StrPath, existing_folder, listing, some_names
 
 PARTS = {
     "train": "train",

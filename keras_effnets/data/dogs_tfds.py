@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from keras_effnets.cache import home
 from keras_effnets.data.class_folder import class_folders
-from keras_effnets.data.dogs_archive import breed
 from keras_effnets.data.extras import missing
-from keras_effnets.data.pictures import Pictures, Splits
+from keras_effnets.data.labelled import Pictures, Splits
+from keras_effnets.data.stanford_dogs import breed
+from keras_effnets.weights.cache import home
 
 PAGE = "http://vision.stanford.edu/aditya86/ImageNetDogs/"
 _FILE_NAME = re.compile(r"n\d{8}_\d+\.jpg")

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from keras_effnets.data.batching import default_workers
-from keras_effnets.data.pictures import Pictures
-from keras_effnets.pictures import read_rgb
+from keras_effnets.data.labelled import Pictures
+from keras_effnets.images.reading import read_rgb
 
 
 class Broken(NamedTuple):

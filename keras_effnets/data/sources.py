@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from keras_effnets.data.class_folder import class_folders
-from keras_effnets.data.dogs_archive import dogs_archive, is_dogs_archive
 from keras_effnets.data.dogs_tfds import dogs_tfds
-from keras_effnets.data.pictures import Splits
-from keras_effnets.folders import StrPath
+from keras_effnets.data.labelled import Splits
+from keras_effnets.data.stanford_dogs import dogs_archive, is_dogs_archive
+from keras_effnets.images.folders import StrPath
 
 STANFORD_DOGS = "stanford_dogs"
 

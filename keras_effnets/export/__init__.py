@@ -5,7 +5,7 @@ from keras_effnets.export.litert import export_litert
 from keras_effnets.export.onnx import export_onnx
 from keras_effnets.export.openvino import export_openvino
 from keras_effnets.export.parity import Parity, ParityError
-from keras_effnets.export.saved_model import export_saved_model
+from keras_effnets.export.serving.saved_model import export_saved_model
 
 __all__ = [
     "Artifact",

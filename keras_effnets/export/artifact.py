@@ -11,11 +11,11 @@ from typing import Any
 import keras
 
 from keras_effnets.export.parity import Parity
-from keras_effnets.export.rounding import Rounding
+from keras_effnets.export.quantisation_cost import Rounding
+from keras_effnets.images.preset import Preset
 from keras_effnets.layers import Classifier, ConvClassifier, Preprocessing
-from keras_effnets.preset import Preset
 from keras_effnets.version import VERSION
-from keras_effnets.weights_file import replacing
+from weights_tools.formats.our_format import replacing
 
 FORMATS = ("saved-model", "litert", "onnx", "openvino")
 

@@ -10,11 +10,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_effnets.evaluation import model_labels, model_preset
-from keras_effnets.export.frozen import picture_shape
+from keras_effnets.export.frozen_graph import picture_shape
 from keras_effnets.export.parity import Array
-from keras_effnets.folders import LabelledPicture, find_labelled_pictures, find_pictures, spread
-from keras_effnets.preprocessing import load_image, preprocess_input
+from keras_effnets.images.folders import (
+    LabelledPicture,
+    find_labelled_pictures,
+    find_pictures,
+    spread,
+)
+from keras_effnets.images.preprocessing import load_image, preprocess_input
+from keras_effnets.prediction.evaluation import model_labels, model_preset
 
 Pictures: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | NDArray[Any]
 """A folder, files, or an array (B, H, W, C) of pixels 0-255."""

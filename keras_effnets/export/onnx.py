@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from keras_effnets.export.artifact import Artifact
-from keras_effnets.export.checked import TOLERANCE, export_checked, new_file
-from keras_effnets.export.frozen import INPUT, OUTPUT, freeze_graph
+from keras_effnets.export.export_checked import TOLERANCE, export_checked, new_file
+from keras_effnets.export.frozen_graph import INPUT, OUTPUT, freeze_graph
 from keras_effnets.export.parity import Array
 from keras_effnets.export.runtimes import OnnxRuntime, require
 

@@ -16,11 +16,11 @@ from keras_effnets.export.calibration import (
     calibration_pictures,
     labelled_pictures,
 )
-from keras_effnets.export.checked import TOLERANCE, export_checked, new_file
-from keras_effnets.export.frozen import INPUT, OUTPUT, freeze_graph
+from keras_effnets.export.export_checked import TOLERANCE, export_checked, new_file
+from keras_effnets.export.frozen_graph import INPUT, OUTPUT, freeze_graph
 from keras_effnets.export.parity import Array
+from keras_effnets.export.quantisation_cost import rounding
 from keras_effnets.export.quiet import quiet
-from keras_effnets.export.rounding import rounding
 from keras_effnets.export.runtimes import OpenVINO, has_bfloat16, require
 
 PRECISIONS = ("float32", "bfloat16", "int8")

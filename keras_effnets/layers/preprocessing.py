@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_effnets.images.preset import Preset
 from keras_effnets.layers.chain import Shape, register
-from keras_effnets.preset import Preset
 
 
 def full_precision() -> str:

@@ -5,14 +5,6 @@ from keras_effnets.models.alexnet import (
     AlexNet2012,
 )
 from keras_effnets.models.builder import CommonOptions
-from keras_effnets.models.cifar_resnet import (
-    ResNet20CIFAR,
-    ResNet32CIFAR,
-    ResNet44CIFAR,
-    ResNet56CIFAR,
-    ResNet110CIFAR,
-    StochasticDepthResNet110,
-)
 from keras_effnets.models.densenet import (
     DenseNet121,
     DenseNet161,
@@ -66,6 +58,14 @@ from keras_effnets.models.preact_cifar import (
 )
 from keras_effnets.models.preact_resnet import ResNet50V2, ResNet101V2, ResNet152V2
 from keras_effnets.models.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from keras_effnets.models.resnet_cifar import (
+    ResNet20CIFAR,
+    ResNet32CIFAR,
+    ResNet44CIFAR,
+    ResNet56CIFAR,
+    ResNet110CIFAR,
+    StochasticDepthResNet110,
+)
 from keras_effnets.models.resnext import (
     ResNeXt50_32x4d,
     ResNeXt101_32x8d,

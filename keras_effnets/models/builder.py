@@ -8,9 +8,9 @@ from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypedDict, Ty
 
 import keras
 
-from keras_effnets.models.config import ModelConfig
-from keras_effnets.models.interface import ImageShape, Interface
-from keras_effnets.weights import default_weights, load_weights
+from keras_effnets.plan.config import ModelConfig
+from keras_effnets.plan.interface import ImageShape, Interface
+from keras_effnets.weights.load import default_weights, load_weights
 
 P = ParamSpec("P")
 C = TypeVar("C", bound=ModelConfig)

@@ -16,9 +16,9 @@ import keras
 
 from keras_effnets.layers import ConvAct, ConvNormAct, DenseBlock, MaxPool, NormAct, Transition
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.models.config import ModelConfig, Paper, is_number
-from keras_effnets.models.interface import Interface
-from keras_effnets.profile import TENSORFLOW, Profile
+from keras_effnets.plan.config import ModelConfig, Paper, is_number
+from keras_effnets.plan.interface import Interface
+from keras_effnets.plan.profile import TENSORFLOW, Profile
 
 _TENSORFLOW = replace(TENSORFLOW, padding="symmetric", epsilon=1.001e-5)
 

@@ -10,10 +10,10 @@ from typing import ClassVar, Unpack
 
 import keras
 
+from keras_effnets.images.preset import Preset
 from keras_effnets.models.builder import CommonOptions, builder, create
-from keras_effnets.models.config import CIFAR
 from keras_effnets.models.densenet import DenseNetConfig, build, named
-from keras_effnets.preset import Preset
+from keras_effnets.plan.config import CIFAR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,9 @@ import keras
 
 from keras_effnets.layers import ConvNormAct, FusedMBConv, MBConvSE
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
-from keras_effnets.models.interface import Interface
-from keras_effnets.profile import TENSORFLOW, TORCH, Profile
+from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.plan.interface import Interface
+from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile
 
 S = (
     Stage(expansion=1, kernel_size=3, strides=1, filters=24, repeats=2),

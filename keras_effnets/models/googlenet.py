@@ -22,9 +22,9 @@ from keras_effnets.layers import (
     MaxPool,
 )
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.models.config import ModelConfig, Paper, is_number
-from keras_effnets.models.interface import Interface
-from keras_effnets.profile import TENSORFLOW, TORCH, Profile
+from keras_effnets.plan.config import ModelConfig, Paper, is_number
+from keras_effnets.plan.interface import Interface
+from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile
 
 GOOGLENET_LOSS_WEIGHTS = {"classifier": 1.0, "aux1": 0.3, "aux2": 0.3}
 """The paper's, by output: what `compile(loss_weights=...)` takes with `aux_heads=True`."""

@@ -25,9 +25,9 @@ from keras_effnets.layers import (
     round_filters,
 )
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, is_number, walk
-from keras_effnets.models.interface import Interface
-from keras_effnets.profile import TENSORFLOW, TORCH, Profile
+from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, is_number, walk
+from keras_effnets.plan.interface import Interface
+from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile
 
 
 class Row(NamedTuple):

@@ -16,11 +16,11 @@ from typing import ClassVar, Unpack
 
 import keras
 
+from keras_effnets.images.preset import Preset
 from keras_effnets.layers import ConvAct, NormAct, PreActBlock, PreActBottleneck
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.models.config import CIFAR, Block, ModelConfig, Paper, Stage, walk
-from keras_effnets.models.interface import Interface
-from keras_effnets.preset import Preset
+from keras_effnets.plan.config import CIFAR, Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.plan.interface import Interface
 
 STEM_FILTERS = 16
 STAGES = (  # before widening; how often each repeats follows from the depth

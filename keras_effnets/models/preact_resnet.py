@@ -19,9 +19,9 @@ import keras
 
 from keras_effnets.layers import ConvAct, MaxPool, NormAct, PreActBottleneck
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.models.config import Block, ModelConfig, Paper, Stage, walk
-from keras_effnets.models.interface import Interface
-from keras_effnets.profile import TENSORFLOW, Profile
+from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.plan.interface import Interface
+from keras_effnets.plan.profile import TENSORFLOW, Profile
 
 STEM_FILTERS = 64
 EXPANSION = 4

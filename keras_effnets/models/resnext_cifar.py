@@ -14,11 +14,11 @@ from typing import ClassVar, Unpack
 
 import keras
 
+from keras_effnets.images.preset import Preset
 from keras_effnets.layers import Bottleneck, ConvNormAct
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.models.config import CIFAR, Block, ModelConfig, Paper, Stage, walk
-from keras_effnets.models.interface import Interface
-from keras_effnets.preset import Preset
+from keras_effnets.plan.config import CIFAR, Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.plan.interface import Interface
 
 STEM_FILTERS = 64
 STAGES = (  # how often each repeats follows from the depth

@@ -17,8 +17,8 @@ import keras
 
 from keras_effnets.layers import ConvAct, FireModule, MaxPool
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.models.config import ModelConfig, Paper, is_number
-from keras_effnets.models.interface import Interface
+from keras_effnets.plan.config import ModelConfig, Paper, is_number
+from keras_effnets.plan.interface import Interface
 
 FIRES = range(2, 10)
 """The Fire modules, numbered as in the paper: the first convolution is layer 1."""

@@ -17,9 +17,9 @@ import keras
 
 from keras_effnets.layers import ConvAct, ConvNormAct, MaxPool
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.models.config import ModelConfig, Paper
-from keras_effnets.models.interface import Interface
-from keras_effnets.profile import TENSORFLOW, Profile
+from keras_effnets.plan.config import ModelConfig, Paper
+from keras_effnets.plan.interface import Interface
+from keras_effnets.plan.profile import TENSORFLOW, Profile
 
 FILTERS = (64, 128, 256, 512, 512)
 """Of each stage's convolutions."""

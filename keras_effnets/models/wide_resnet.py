@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from keras_effnets.models.builder import builder
-from keras_effnets.models.config import Paper
 from keras_effnets.models.resnet import REPEATS, ResNetConfig, resnet
+from keras_effnets.plan.config import Paper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ import keras
 
 from keras_effnets.layers import ConvAct, LocalResponseNormalization, MaxPool
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.models.config import ModelConfig, Paper
-from keras_effnets.models.interface import Interface
+from keras_effnets.plan.config import ModelConfig, Paper
+from keras_effnets.plan.interface import Interface
 
 
 class Row(NamedTuple):

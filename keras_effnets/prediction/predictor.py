@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from keras_effnets.evaluation import Scored, model_preset, score_pictures
 from keras_effnets.export.calibration import Pictures
 from keras_effnets.export.runtimes import ENGINES, cores, require
-from keras_effnets.labels import Prediction, decode_predictions
-from keras_effnets.prediction.choice import fastest
-from keras_effnets.prediction.exported import PRECISIONS, exported
-from keras_effnets.prediction.network import Network, is_artifact, live, open_artifact
-from keras_effnets.preprocessing import fit_image, load_image
-from keras_effnets.preset import Preset
+from keras_effnets.images.labels import Prediction, decode_predictions
+from keras_effnets.images.preprocessing import fit_image, load_image
+from keras_effnets.images.preset import Preset
+from keras_effnets.prediction.engines import Network, is_artifact, live, open_artifact
+from keras_effnets.prediction.evaluation import Scored, model_preset, score_pictures
+from keras_effnets.prediction.export_cache import PRECISIONS, exported
+from keras_effnets.prediction.fastest import fastest
 
 Array = NDArray[np.float32]
 Picture: TypeAlias = str | os.PathLike[str] | bytes | NDArray[Any] | Image.Image

@@ -11,8 +11,8 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_effnets.data import AUGMENTATIONS, Pictures, batches, batching
-from keras_effnets.preprocessing import load_image
-from keras_effnets.preset import Preset
+from keras_effnets.images.preprocessing import load_image
+from keras_effnets.images.preset import Preset
 
 SMALL = Preset(crop=24, resize=28)
 

@@ -9,12 +9,12 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 import keras_effnets
-from keras_effnets.evaluation import model_preset
 from keras_effnets.export import Artifact, export_litert
 from keras_effnets.export.artifact import beside
 from keras_effnets.export.runtimes import LiteRT
-from keras_effnets.folders import LabelledPicture
-from keras_effnets.preprocessing import load_image
+from keras_effnets.images.folders import LabelledPicture
+from keras_effnets.images.preprocessing import load_image
+from keras_effnets.prediction.evaluation import model_preset
 
 RNG = np.random.default_rng(0)
 COLOURS = {"red": (200, 30, 20), "green": (30, 190, 40), "blue": (20, 40, 210)}

@@ -15,7 +15,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import keras_effnets
 from keras_effnets.export import ParityError, export_saved_model
 from keras_effnets.export.parity import probe_pictures
-from keras_effnets.export.serving_files import as_json
+from keras_effnets.export.serving.files import as_json
 from keras_effnets.layers import nested_layers
 from keras_effnets.layers.grouped_conv import GroupedConv2D
 

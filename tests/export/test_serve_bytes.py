@@ -10,10 +10,10 @@ from PIL import Image
 from small_networks import living
 
 from keras_effnets.export import export_saved_model
-from keras_effnets.export.graph_pictures import prepared_picture
 from keras_effnets.export.parity import probe_pictures
-from keras_effnets.preprocessing import load_image
-from keras_effnets.preset import INTERPOLATIONS, Preset
+from keras_effnets.export.serving.decoding import prepared_picture
+from keras_effnets.images.preprocessing import load_image
+from keras_effnets.images.preset import INTERPOLATIONS, Preset
 
 
 def picture(width=90, height=70):

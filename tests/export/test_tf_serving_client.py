@@ -24,7 +24,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from keras_effnets.export import export_saved_model
 from keras_effnets.export.parity import probe_pictures
-from keras_effnets.export.serving_files import as_json
+from keras_effnets.export.serving.files import as_json
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tf_serving_client.py"
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_effnets.images.preset import Preset
 from keras_effnets.layers import (
     BasicBlock,
     Bottleneck,
@@ -39,7 +40,6 @@ from keras_effnets.layers import (
     round_filters,
 )
 from keras_effnets.layers.chain import Chain
-from keras_effnets.preset import Preset
 
 PRESET = Preset(
     crop=8, resize=9, interpolation="bicubic", mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0)

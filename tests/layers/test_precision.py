@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_effnets.images.preset import Preset
 from keras_effnets.layers import (
     Classifier,
     ConvNormAct,
@@ -13,7 +14,6 @@ from keras_effnets.layers import (
     SqueezeExcite,
     StochasticDepth,
 )
-from keras_effnets.preset import Preset
 
 PRESET = Preset(crop=8, resize=8)
 BLOCKS = {

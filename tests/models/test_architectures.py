@@ -8,8 +8,8 @@ import keras
 import pytest
 
 import keras_effnets
-from keras_effnets.deferred import count_parameters, outline
 from keras_effnets.models import efficientnet, efficientnet_lite, mobilenet_v2
+from keras_effnets.plan.deferred import count_parameters, outline
 
 B0_CHANNELS = (32, 16, 24, 40, 80, 112, 192, 320, 1280)
 LITE0_CHANNELS = (16, 24, 40, 80, 112, 192, 320)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import keras_effnets
-from keras_effnets.catalog import WEIGHTS
-from keras_effnets.deferred import outline
-from keras_effnets.weights_file import write_weights_file
+from keras_effnets.plan.deferred import outline
+from keras_effnets.weights.catalog import WEIGHTS
+from weights_tools.formats.our_format import write_weights_file
 
 
 def b0(**options):

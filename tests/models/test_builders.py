@@ -14,12 +14,12 @@ import small_networks
 import tensorflow as tf
 
 import keras_effnets
-from keras_effnets.catalog import WEIGHTS
-from keras_effnets.deferred import variables_by_path
 from keras_effnets.models import efficientnet_lite
 from keras_effnets.models.builder import create
-from keras_effnets.registry import get_builder
-from keras_effnets.weights_file import write_weights_file
+from keras_effnets.models.registry import get_builder
+from keras_effnets.plan.deferred import variables_by_path
+from keras_effnets.weights.catalog import WEIGHTS
+from weights_tools.formats.our_format import write_weights_file
 
 SIDE = 64
 SMALL_LITE = replace(efficientnet_lite.VARIANTS[0], width=0.25, depth=0.1)

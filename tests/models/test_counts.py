@@ -9,8 +9,8 @@ import pytest
 from torchvision_import import import_torchvision
 
 import keras_effnets
-from keras_effnets import registry
-from keras_effnets.catalog import WEIGHTS
+from keras_effnets.models import registry
+from keras_effnets.weights.catalog import WEIGHTS
 
 TABLE = Path(registry.__file__).with_name("model_counts.csv")
 SLOW = ("preact_resnet1001_cifar",)

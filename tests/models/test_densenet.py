@@ -6,9 +6,9 @@ import pytest
 import structure
 
 import keras_effnets
-from keras_effnets.deferred import count_parameters, outline, sketch
 from keras_effnets.models import densenet, densenet_cifar
 from keras_effnets.models.builder import create
+from keras_effnets.plan.deferred import count_parameters, outline, sketch
 
 # Trainable parameters and millions of multiply-adds.
 SHEET = {

@@ -8,7 +8,7 @@ import structure
 import keras_effnets
 from keras_effnets.models import efficientnet_v2
 from keras_effnets.models.builder import create
-from keras_effnets.models.config import Stage
+from keras_effnets.plan.config import Stage
 
 # Trainable parameters, and millions of multiply-adds at the evaluation's side.
 SHEET = {

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import keras_effnets
-from keras_effnets.deferred import outline
-from keras_effnets.registry import get_builder
+from keras_effnets.models.registry import get_builder
+from keras_effnets.plan.deferred import outline
 
 GOLDEN = Path(__file__).with_name("golden")
 

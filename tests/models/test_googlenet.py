@@ -6,10 +6,10 @@ import pytest
 import structure
 
 import keras_effnets
-from keras_effnets.deferred import count_parameters, outline, sketch
+from keras_effnets.analysis.multiply_adds import multiply_adds
 from keras_effnets.layers import Inception
 from keras_effnets.models import googlenet
-from keras_effnets.multiply_adds import multiply_adds
+from keras_effnets.plan.deferred import count_parameters, outline, sketch
 
 # Trainable parameters, with the auxiliary classifiers too, and millions of multiply-adds.
 SHEET = {

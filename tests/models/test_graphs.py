@@ -11,7 +11,6 @@ import tensorflow as tf
 import keras_effnets
 from keras_effnets.models import (
     alexnet,
-    cifar_resnet,
     densenet,
     efficientnet,
     efficientnet_lite,
@@ -29,9 +28,12 @@ from keras_effnets.models import (
     wide_resnet,
     zfnet,
 )
+from keras_effnets.models import (
+    resnet_cifar as cifar_resnet,
+)
 from keras_effnets.models.builder import create
-from keras_effnets.models.config import Stage
-from keras_effnets.registry import get_builder
+from keras_effnets.models.registry import get_builder
+from keras_effnets.plan.config import Stage
 
 
 def narrow(config, **fields):

@@ -6,10 +6,10 @@ import pytest
 import structure
 
 import keras_effnets
-from keras_effnets.deferred import count_parameters, outline, sketch
+from keras_effnets.analysis.multiply_adds import multiply_adds
 from keras_effnets.models import mobilenet_v1
 from keras_effnets.models.builder import create
-from keras_effnets.multiply_adds import multiply_adds
+from keras_effnets.plan.deferred import count_parameters, outline, sketch
 
 # Alpha by trainable parameters and millions of multiply-adds at each side.
 SIDES = (224, 192, 160, 128)

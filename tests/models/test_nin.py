@@ -6,7 +6,7 @@ import pytest
 import structure
 
 import keras_effnets
-from keras_effnets.deferred import count_parameters, outline
+from keras_effnets.plan.deferred import count_parameters, outline
 
 IMAGENET = ((16, 12, 8), (16, 16), (24,), (32, 24))
 CIFAR = ((16, 12, 8), (16, 16, 12), (24, 16))

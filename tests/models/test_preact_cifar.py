@@ -6,10 +6,10 @@ import pytest
 import structure
 
 import keras_effnets
-from keras_effnets.deferred import sketch
+from keras_effnets.analysis.multiply_adds import multiply_adds
 from keras_effnets.models import preact_cifar
 from keras_effnets.models.builder import create
-from keras_effnets.multiply_adds import multiply_adds
+from keras_effnets.plan.deferred import sketch
 
 # Trainable parameters, and millions of multiply-adds.
 SHEET = {

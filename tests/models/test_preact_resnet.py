@@ -8,11 +8,11 @@ import pytest
 import structure
 
 import keras_effnets
-from keras_effnets.catalog import WEIGHTS
-from keras_effnets.deferred import sketch
+from keras_effnets.analysis.multiply_adds import multiply_adds
 from keras_effnets.models import preact_resnet
 from keras_effnets.models.builder import create
-from keras_effnets.multiply_adds import multiply_adds
+from keras_effnets.plan.deferred import sketch
+from keras_effnets.weights.catalog import WEIGHTS
 
 # Trainable parameters without the biases, which are the sheet's, and with keras.applications'.
 SHEET = {

@@ -7,9 +7,9 @@ import pytest
 import structure
 
 import keras_effnets
-from keras_effnets.deferred import count_parameters, outline
 from keras_effnets.models import resnet, resnext, senet
 from keras_effnets.models.builder import create
+from keras_effnets.plan.deferred import count_parameters, outline
 
 # Trainable parameters, and millions of multiply-adds with the stride on the 3×3.
 SHEET = {

@@ -6,8 +6,8 @@ import pytest
 import structure
 
 import keras_effnets
-from keras_effnets.deferred import count_parameters, outline
 from keras_effnets.models import squeezenet
+from keras_effnets.plan.deferred import count_parameters, outline
 
 SMALL = {"base_e": 16, "incr_e": 8, "squeeze_ratio": 0.25}
 

@@ -6,9 +6,9 @@ import pytest
 import structure
 
 import keras_effnets
-from keras_effnets.deferred import outline
 from keras_effnets.models import vgg
 from keras_effnets.models.builder import create
+from keras_effnets.plan.deferred import outline
 
 # Trainable parameters, and millions of multiply-adds.
 SHEET = {

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torchvision_import import import_torchvision
 
-from keras_effnets.deferred import sketch
+from keras_effnets.plan.deferred import sketch
 
 GAIN = 2**0.5
 """Keeps the signal through ReLUs where no batch norm does."""

@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
+from keras_effnets.images.preset import Preset
 from keras_effnets.models import alexnet, vgg, zfnet
 from keras_effnets.models.builder import create
-from keras_effnets.preset import Preset
-from keras_effnets.registry import create_model, get_builder
+from keras_effnets.models.registry import create_model, get_builder
 
 HIDDEN = 64
 UNSCALED = Preset(crop=224, resize=256, std=(1.0, 1.0, 1.0))

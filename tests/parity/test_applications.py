@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import keras_effnets
-from keras_effnets.deferred import variables_by_path
+from keras_effnets.plan.deferred import variables_by_path
 
 torch = pytest.importorskip("torch", reason="living weights come from torch: the test extra")
 

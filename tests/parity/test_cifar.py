@@ -13,7 +13,8 @@ import living  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from keras_effnets.models import cifar_resnet, preact_cifar, resnext_cifar  # noqa: E402
+from keras_effnets.models import preact_cifar, resnext_cifar  # noqa: E402
+from keras_effnets.models import resnet_cifar as cifar_resnet  # noqa: E402
 from keras_effnets.models.builder import create  # noqa: E402
 
 MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)

@@ -13,7 +13,7 @@ import plain  # noqa: E402
 from torch import nn  # noqa: E402
 
 import keras_effnets  # noqa: E402
-from keras_effnets.models.config import CIFAR  # noqa: E402
+from keras_effnets.plan.config import CIFAR  # noqa: E402
 
 TAPS = {f"stage{n}": f"features.denseblock{n}" for n in (1, 2, 3)}
 TAPS |= {f"transition{n}": f"features.transition{n}" for n in (1, 2)}

@@ -18,7 +18,7 @@ from test_torchvision import assert_alive, converted  # noqa: E402
 import keras_effnets  # noqa: E402
 from keras_effnets.models import efficientnet_v2  # noqa: E402
 from keras_effnets.models.builder import create  # noqa: E402
-from keras_effnets.models.config import Stage  # noqa: E402
+from keras_effnets.plan.config import Stage  # noqa: E402
 
 NAMES = ("efficientnet_v2_s", "efficientnet_v2_m", "efficientnet_v2_l")
 GREY = (127.5, 127.5, 127.5)

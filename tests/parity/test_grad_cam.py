@@ -24,9 +24,9 @@ import test_resnet  # noqa: E402
 import test_torchvision  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from keras_effnets.analysis.seeing import GradCAM  # noqa: E402
 from keras_effnets.layers import MaxPool, nested_layers  # noqa: E402
-from keras_effnets.seeing import GradCAM  # noqa: E402
-from keras_effnets.surgery.anatomy import dissect  # noqa: E402
+from keras_effnets.models.surgery.anatomy import dissect  # noqa: E402
 
 SIDE = 97
 CLASSES = 10

@@ -11,8 +11,8 @@ import plain  # noqa: E402
 import shrunken  # noqa: E402
 
 import keras_effnets  # noqa: E402
-from keras_effnets import weights as loading  # noqa: E402
-from keras_effnets.catalog import WEIGHTS  # noqa: E402
+from keras_effnets.weights import load as loading  # noqa: E402
+from keras_effnets.weights.catalog import WEIGHTS  # noqa: E402
 from weights_tools.convert import convert  # noqa: E402
 
 SHAPE = (64, 64, 3)

@@ -12,7 +12,7 @@ import numpy as np  # noqa: E402
 from test_torchvision import assert_alive, converted  # noqa: E402
 
 import keras_effnets  # noqa: E402
-from keras_effnets.catalog import WEIGHTS  # noqa: E402
+from keras_effnets.weights.catalog import WEIGHTS  # noqa: E402
 from weights_tools.convert import convert  # noqa: E402
 
 TAPS = {"stem": "bn1", **{f"stage{n}": f"blocks.{n - 1}" for n in range(1, 6)}}

@@ -11,7 +11,7 @@ import keras  # noqa: E402
 import living  # noqa: E402
 
 import keras_effnets  # noqa: E402
-from keras_effnets.catalog import WEIGHTS  # noqa: E402
+from keras_effnets.weights.catalog import WEIGHTS  # noqa: E402
 
 SIDES = (96, 97)
 SHARED_MUTANTS = (

@@ -19,7 +19,7 @@ from keras_effnets.export import (
     export_saved_model,
     runtimes,
 )
-from keras_effnets.prediction.exported import weights_digest
+from keras_effnets.prediction.export_cache import weights_digest
 
 ENGINES = ("keras", "tensorflow", "litert", "onnxruntime", "openvino")
 COLOURS = {"red": (200, 30, 20), "green": (30, 190, 40), "blue": (20, 40, 210)}

@@ -10,11 +10,11 @@ import pytest
 from safetensors.numpy import save_file
 
 import keras_effnets
-from keras_effnets import cache
-from keras_effnets.deferred import outline
 from keras_effnets.models import googlenet
+from keras_effnets.plan.deferred import outline
+from keras_effnets.weights import cache
+from keras_effnets.weights.names.rule import inverse
 from weights_tools.rules import sources_of
-from weights_tools.rules.rule import inverse
 
 HEADS = ("classifier", "aux1", "aux2")
 SHAPE = (33, 33, 3)

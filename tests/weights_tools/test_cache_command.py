@@ -7,15 +7,15 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import commands
 import pytest
+import running
 
-from keras_effnets import cache
-from keras_effnets.catalog import WEIGHTS
+from keras_effnets.weights import cache
+from keras_effnets.weights.catalog import WEIGHTS
 from weights_tools import cli
 from weights_tools.convert import RULES_VERSION
 
-run = partial(commands.run, cli.app, "cache")
+run = partial(running.run, cli.app, "cache")
 
 MODEL = "mobilenet_v2"
 V2, V1 = WEIGHTS[MODEL]

@@ -7,11 +7,11 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
-import commands
 import numpy as np
 import photographs
 import pretrained
 import pytest
+import running
 from safetensors.numpy import save_file
 
 import keras_effnets
@@ -21,7 +21,7 @@ from weights_tools.commands import convert
 LITE0 = "efficientnet_lite0"
 
 
-run = partial(commands.run, cli.app)
+run = partial(running.run, cli.app)
 
 
 def refused(*arguments):

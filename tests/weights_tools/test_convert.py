@@ -3,26 +3,26 @@
 import json
 from functools import partial
 
-import commands
 import h5py
 import keras
 import ml_dtypes
 import numpy as np
 import pytest
+import running
 from safetensors.numpy import save_file
 
 import keras_effnets
-from keras_effnets import cache
-from keras_effnets.deferred import outline, variables_by_path
 from keras_effnets.models import efficientnet, mobilenet_v2
-from keras_effnets.registry import get_builder
-from keras_effnets.weights_file import WeightsFile
+from keras_effnets.models.registry import get_builder
+from keras_effnets.plan.deferred import outline, variables_by_path
+from keras_effnets.weights import cache
+from keras_effnets.weights.names.rule import AXES
 from weights_tools import cli
-from weights_tools.checkpoint import CheckpointError, read_checkpoint
 from weights_tools.convert import Conversion, convert
-from weights_tools.donor import find_donor
+from weights_tools.export_source import find_donor
+from weights_tools.formats.checkpoint import CheckpointError, read_checkpoint
+from weights_tools.formats.our_format import WeightsFile
 from weights_tools.rules import sources_of
-from weights_tools.rules.rule import AXES
 
 MODEL = "mobilenet_v2"
 
@@ -488,10 +488,10 @@ def test_the_command_tells_what_was_found_and_takes_the_choices(write, tmp_path)
     tensors = half_of(source_tensors("efficientnet_lite0", "timm"), np.float16)
     path, out = write(tensors), tmp_path / "out.safetensors"
     arguments = ("convert", path, "-m", "efficientnet_lite0", "-o", out)
-    code, _, err = commands.run(cli.app, *arguments)
+    code, _, err = running.run(cli.app, *arguments)
     assert (code, len(err.splitlines())) == (2, 1)
     assert "--source timm_tf" in err
-    code, text, _ = commands.run(cli.app, *arguments, "--source", "timm_tf", "--no-top")
+    code, text, _ = running.run(cli.app, *arguments, "--source", "timm_tf", "--no-top")
     assert code == 0
     text = " ".join(text.split())
     for part in (
@@ -505,6 +505,6 @@ def test_the_command_tells_what_was_found_and_takes_the_choices(write, tmp_path)
         assert part in text
     tensors["bn1.bias"][0] = np.nan
     write(tensors)
-    code, _, err = commands.run(cli.app, *arguments, "--source", "timm")
+    code, _, err = running.run(cli.app, *arguments, "--source", "timm")
     assert (code, "bn1.bias" in err) == (2, True)
-    assert commands.run(cli.app, *arguments, "--source", "timm", "--allow-nonfinite")[0] == 0
+    assert running.run(cli.app, *arguments, "--source", "timm", "--allow-nonfinite")[0] == 0

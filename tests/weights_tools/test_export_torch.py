@@ -4,11 +4,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import commands
 import keras
 import numpy as np
 import pretrained
 import pytest
+import running
 from safetensors.numpy import save_file
 from torchvision_import import import_torchvision
 
@@ -18,20 +18,20 @@ import living  # noqa: E402
 import safetensors.torch  # noqa: E402
 
 import keras_effnets  # noqa: E402
-from keras_effnets.registry import get_builder  # noqa: E402
+from keras_effnets.models.registry import get_builder  # noqa: E402
+from keras_effnets.weights.names.rule import AXES, inverse, transform  # noqa: E402
 from weights_tools import cli  # noqa: E402
-from weights_tools.checkpoint import read_checkpoint  # noqa: E402
 from weights_tools.commands.export_torch import NETWORKS  # noqa: E402
 from weights_tools.convert import convert  # noqa: E402
-from weights_tools.donor import Donor  # noqa: E402
+from weights_tools.export_source import Donor  # noqa: E402
 from weights_tools.export_torch import TARGETS, Report, _source, export_torch  # noqa: E402
+from weights_tools.formats.checkpoint import read_checkpoint  # noqa: E402
 from weights_tools.rules import sources_of  # noqa: E402
-from weights_tools.rules.rule import AXES, inverse, transform  # noqa: E402
 
 COUNTER = "num_batches_tracked"
 LITE0 = "efficientnet_lite0"
 MOBILENET = "mobilenet_v2"
-run = partial(commands.run, cli.app)
+run = partial(running.run, cli.app)
 
 
 def torchvision_network(name: str, **options) -> "torch.nn.Module":

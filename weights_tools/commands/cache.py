@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from weights_tools.formats.terminal import megabytes, show_columns, show_json
 from weights_tools.launch import native_messages_dropped
-from weights_tools.terminal import megabytes, show_columns, show_json
 
 if TYPE_CHECKING:
-    from weights_tools.cached import Cached
+    from weights_tools.cached_files import Cached
 
 HELP = """Look after the checkpoints that weights="imagenet" downloaded and converted.
 
@@ -21,7 +21,7 @@ Those of hf:// are in the Hugging Face Hub's own cache, for which there is `hf c
 def path() -> None:
     """Print the cache's folder."""
     with native_messages_dropped():
-        from keras_effnets.cache import home
+        from keras_effnets.weights.cache import home
     typer.echo(home())
 
 
@@ -30,7 +30,7 @@ def list_(
 ) -> None:
     """Show each cached file, and whether this release still has a use for it."""
     with native_messages_dropped():
-        from weights_tools.cached import LOCK, cached
+        from weights_tools.cached_files import LOCK, cached
     files = [file for file in cached() if file.kind != LOCK]
     if as_json:
         show_json([_record(file) for file in files])
@@ -72,7 +72,7 @@ def prune(
     Files of others are never touched, nor those that a process is at work on.
     """
     with native_messages_dropped():
-        from weights_tools.cached import CONVERSION, DOWNLOAD, LOCK, cached, remove
+        from weights_tools.cached_files import CONVERSION, DOWNLOAD, LOCK, cached, remove
         from weights_tools.convert import RULES_VERSION
 
     def goes(file: Cached) -> bool:

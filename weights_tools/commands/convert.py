@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weights_tools.formats.terminal import megabytes, show_pairs
 from weights_tools.launch import native_messages_dropped
-from weights_tools.terminal import megabytes, show_pairs
 
 if TYPE_CHECKING:
     from weights_tools.convert import Report
@@ -102,7 +102,7 @@ def convert(
 
 def _loading_line(report: Report) -> str:
     """Python that makes the model from the file."""
-    from keras_effnets.registry import get_builder
+    from keras_effnets.models.registry import get_builder
 
     path = str(report.out)
     if path.endswith(".keras"):

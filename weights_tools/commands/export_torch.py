@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weights_tools.formats.terminal import megabytes, show_pairs
 from weights_tools.launch import native_messages_dropped
-from weights_tools.terminal import megabytes, show_pairs
 
 if TYPE_CHECKING:
     from weights_tools.export_torch import Report

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from weights_tools.checkpoint import read_checkpoint
-from weights_tools.digests import OURS, check_digests
-from weights_tools.terminal import megabytes, show_columns, show_json, show_pairs
+from weights_tools.formats.checkpoint import read_checkpoint
+from weights_tools.formats.digests import OURS, check_digests
+from weights_tools.formats.terminal import megabytes, show_columns, show_json, show_pairs
 
 
 def inspect(

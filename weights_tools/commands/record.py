@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from weights_tools.formats.terminal import megabytes, show_pairs
 from weights_tools.launch import native_messages_dropped
-from weights_tools.terminal import megabytes, show_pairs
 
 
 def record(
@@ -36,9 +36,9 @@ def record(
     if not out.parent.is_dir():
         raise FileNotFoundError(f"--out {str(out)!r}: there is no folder {out.parent}")
     with native_messages_dropped():
-        from weights_tools.pictures import drawn, read_pictures
-        from weights_tools.recorded import write_reference
-        from weights_tools.reference import run_reference
+        from weights_tools.verify.recording import write_reference
+        from weights_tools.verify.reference_run import run_reference
+        from weights_tools.verify.shown_pictures import drawn, read_pictures
 
     shown = (*drawn(), *read_pictures(picture or ()))
     reference = run_reference(checkpoint, model, shown, side=side, source=source)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weights_tools.formats.terminal import printable, show_columns, show_json, show_pairs
 from weights_tools.launch import native_messages_dropped
-from weights_tools.terminal import printable, show_columns, show_json, show_pairs
 
 if TYPE_CHECKING:
-    from weights_tools.verification import Comparison, Divergence, Verification
+    from weights_tools.verify.result import Comparison, Divergence, Verification
 
 
 def verify(

@@ -1,6 +1,7 @@
 """How each family's checkpoints are spelled: one module a family."""
 
-from keras_effnets.models.config import ModelConfig
+from keras_effnets.plan.config import ModelConfig
+from keras_effnets.weights.names.rule import Foreign, Rule, Source, transform, transformed_shape
 from weights_tools.rules import (
     alexnet,
     cifar,
@@ -19,7 +20,6 @@ from weights_tools.rules import (
     vgg,
     zfnet,
 )
-from weights_tools.rules.rule import Foreign, Rule, Source, transform, transformed_shape
 
 __all__ = ["SOURCES", "Foreign", "Rule", "Source", "sources_of", "transform", "transformed_shape"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keras_effnets.models.alexnet import TOP_SIDE, AlexNetConfig, plan
-from weights_tools.rules.rule import Rule, Source, biased
+from keras_effnets.weights.names.rule import Rule, Source, biased
 from weights_tools.rules.sequential import hidden_top
 
 

@@ -5,8 +5,9 @@ Nobody publishes a checkpoint of theirs under one agreed spelling.
 
 from collections.abc import Iterator
 
-from keras_effnets.models import cifar_resnet, preact_cifar, resnext_cifar
-from weights_tools.rules.rule import Rule, Source, batch_norm, biased, unit
+from keras_effnets.models import preact_cifar, resnext_cifar
+from keras_effnets.models import resnet_cifar as cifar_resnet
+from keras_effnets.weights.names.rule import Rule, Source, batch_norm, biased, unit
 
 
 def _resnet(config: cifar_resnet.CIFARResNetConfig) -> Iterator[Rule]:

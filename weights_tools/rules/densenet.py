@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from keras_effnets.models.densenet import DenseNetConfig, plan
-from weights_tools.rules import keras
-from weights_tools.rules.rule import Rule, Source, batch_norm, biased
+from keras_effnets.weights.names import applications as keras
+from keras_effnets.weights.names.rule import Rule, Source, batch_norm, biased
 
 
 def torchvision(config: DenseNetConfig, dot: str = "") -> Iterator[Rule]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from keras_effnets.models.efficientnet_lite import EfficientNetLiteConfig, plan
-from weights_tools.rules import timm
+from keras_effnets.weights.names import timm
+from keras_effnets.weights.names.rule import Rule, Source
 from weights_tools.rules.efficientnet import efficientnet_pytorch
-from weights_tools.rules.rule import Rule, Source
 
 
 def _efficientnet_pytorch(config: EfficientNetLiteConfig) -> Iterator[Rule]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from keras_effnets.models.config import Block
 from keras_effnets.models.efficientnet_v2 import FUSED_STAGES, EfficientNetV2Config, plan
-from weights_tools.rules import keras, timm
-from weights_tools.rules.rule import Rule, Source, biased, unit
+from keras_effnets.plan.config import Block
+from keras_effnets.weights.names import applications as keras
+from keras_effnets.weights.names import timm
+from keras_effnets.weights.names.rule import Rule, Source, biased, unit
 
 
 def torchvision(config: EfficientNetV2Config) -> Iterator[Rule]:

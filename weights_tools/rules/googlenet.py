@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keras_effnets.models.googlenet import VARIANTS, GoogLeNetConfig, plan
-from weights_tools.rules.rule import Rule, Source, biased, unit
+from keras_effnets.weights.names.rule import Rule, Source, biased, unit
 
 BRANCHES = {
     "branch1": "conv1x1",

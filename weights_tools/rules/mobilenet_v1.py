@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from keras_effnets.models.mobilenet_v1 import MobileNetV1Config, plan
-from weights_tools.rules import keras, timm
-from weights_tools.rules.rule import Rule, Source, biased, unit
+from keras_effnets.weights.names import applications as keras
+from keras_effnets.weights.names import timm
+from keras_effnets.weights.names.rule import Rule, Source, biased, unit
 
 
 def _timm(config: MobileNetV1Config) -> Iterator[Rule]:

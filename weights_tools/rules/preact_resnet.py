@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from keras_effnets.models.preact_resnet import PreActResNetConfig, plan
-from weights_tools.rules import keras
-from weights_tools.rules.rule import Rule, Source
+from keras_effnets.weights.names import applications as keras
+from keras_effnets.weights.names.rule import Rule, Source
 
 
 def _keras(config: PreActResNetConfig) -> Iterator[Rule]:

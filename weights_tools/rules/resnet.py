@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from keras_effnets.models.resnet import ResNetConfig, plan
-from weights_tools.rules import keras
-from weights_tools.rules.rule import Rule, Source, biased, unit
+from keras_effnets.weights.names import applications as keras
+from keras_effnets.weights.names.rule import Rule, Source, biased, unit
 
 
 def torchvision(config: ResNetConfig) -> Iterator[Rule]:

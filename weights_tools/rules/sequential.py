@@ -5,7 +5,7 @@ So torchvision names AlexNet, VGG and SqueezeNet, and so are networks written th
 
 from collections.abc import Iterator
 
-from weights_tools.rules.rule import Rule, biased
+from keras_effnets.weights.names.rule import Rule, biased
 
 
 def hidden_top(side: int, first: int, second: int, last: int) -> Iterator[Rule]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keras_effnets.models.squeezenet import SqueezeNetConfig, plan
-from weights_tools.rules.rule import Rule, Source, biased
+from keras_effnets.weights.names.rule import Rule, Source, biased
 
 
 def torchvision(config: SqueezeNetConfig) -> Iterator[Rule]:

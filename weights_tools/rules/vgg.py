@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from keras_effnets.models.vgg import TOP_SIDE, VGGConfig, plan
-from weights_tools.rules import keras
-from weights_tools.rules.rule import Rule, Source, biased, unit
+from keras_effnets.weights.names import applications as keras
+from keras_effnets.weights.names.rule import Rule, Source, biased, unit
 from weights_tools.rules.sequential import hidden_top
 
 

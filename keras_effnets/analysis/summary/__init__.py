@@ -1,0 +1,179 @@
+"""What a network consists of and costs, layer by layer, for any Keras model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_effnets.analysis.multiply_adds import check_definition
+from keras_effnets.analysis.summary.measuring import Measuring, tensor_bytes, values
+from keras_effnets.analysis.summary.receptive_field import Field, picture
+from keras_effnets.analysis.summary.result import ReceptiveField, Row, Summary
+from keras_effnets.analysis.summary.sliding import sides
+from keras_effnets.analysis.summary.tracing import (
+    layers_of,
+    parameters_of,
+    statistics_of,
+    tensors,
+    trace,
+    traces_forgotten,
+)
+
+__all__ = ["ReceptiveField", "Row", "Summary", "summary"]
+
+
+def summary(
+    model: keras.Model,
+    batch_size: int = 1,
+    *,
+    depth: int = 1,
+    input_shape: Sequence[Any] | None = None,
+    definition: str = "torchinfo",
+) -> Summary:
+    """Lists a model's layers, with shapes, parameters, multiply-adds, memory, receptive fields.
+
+    Symbols are sent through the model, no numbers: a model without values will do
+    (`keras_effnets.plan.deferred.sketch`). Layers inside blocks and nested models are found by what
+    they are called with, so that those of anybody's blocks are listed, if they compute with
+    Keras's operations. The model is left as it was.
+
+    The totals are torchinfo's: parameters without moving statistics, and as memory the outputs of
+    each layer with parameters, twice, for the gradient. A receptive field is exact, the widest of
+    branches that meet; one that is wider than the picture reaches into the padding.
+
+    Args:
+        model: Any built Keras model.
+        batch_size: Samples, 1 or more.
+        depth: How deep to list the layers inside layers; 1 for the model's own alone.
+        input_shape: Of one sample, (height, width, channels); for a model with several inputs a
+            sequence of such, in the order of `model.inputs`. Needed where the model leaves a
+            side open, or is a subclass that was not built by a functional call.
+        definition: Of multiply-adds: `"torchinfo"`, or `"paper"`, which counts the kernels of
+            convolutions and dense layers alone.
+
+    Returns:
+        A `Summary`: print it, or ask it for `tables()`, `markdown()`, `as_dict()`.
+
+    Raises:
+        TypeError: For what is no Keras model.
+        ValueError: For an argument out of its range, a model that is not built, a side that is
+            open, or an input shape that the model does not take.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model={model!r} is a {type(model).__name__}, not a keras.Model")
+    for name, value in (("batch_size", batch_size), ("depth", depth)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value!r} is not an integer of 1 or more")
+    check_definition(definition)
+    _check_built(model)
+    symbols = _symbols(model, batch_size, input_shape)
+    fields = [_field(tensor) for tensor in tensors(symbols)]
+    parameters, statistics = parameters_of(model), statistics_of(model)
+    measuring = Measuring(definition, {id(v): values([v]) for v in parameters})
+    with traces_forgotten(model):
+        try:
+            traced = trace(model, (symbols,), {})
+        except Exception as error:  # anybody's layers raise anything
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            shapes = [tuple(tensor.shape) for tensor in tensors(symbols)]
+            raise ValueError(
+                f"model={model.name!r} can't be followed with inputs {shapes}: {reason}"
+            ) from error
+        rows, _ = measuring.inside(traced, fields, "", 1)
+    return Summary(
+        name=model.name,
+        batch_size=batch_size,
+        depth=depth,
+        definition=definition,
+        inputs=tuple(tuple(tensor.shape) for tensor in traced.inputs),
+        rows=tuple(rows),
+        parameters=values(parameters),
+        trainable=values([v for v in parameters if v.trainable]),
+        statistics=values(statistics),
+        multiply_adds=sum(row.multiply_adds for row in rows),
+        unknown=(
+            *(reason for row in rows for reason in row.unknown),
+            *measuring.unruled(model, model.name, traced),
+        ),
+        input_bytes=sum(map(tensor_bytes, traced.inputs)),
+        activation_bytes=sum(row.activation_bytes for row in rows),
+        parameter_bytes=sum(map(tensor_bytes, parameters)),
+        statistics_bytes=sum(map(tensor_bytes, statistics)),
+    )
+
+
+def _check_built(model: Any) -> None:
+    """Tracing would build the rest, and allocate its weights."""
+    missing = [layer.name for layer in layers_of(model) if not layer.built]
+    if not model.built:
+        raise ValueError(
+            f"model={model.name!r} is not built, so that its layers have no shapes: call it on a "
+            "picture, or build it for an input shape, first"
+        )
+    if missing:
+        raise ValueError(
+            f"model={model.name!r} has layers that are not built: {', '.join(missing[:5])}; call "
+            "the model on a picture first"
+        )
+
+
+def _symbols(model: Any, batch_size: int, input_shape: Sequence[Any] | None) -> Any:
+    """The model's inputs, of that batch and shape, nested as the model wants them."""
+    known = getattr(model, "inputs", None)
+    if not known:
+        if input_shape is None:
+            raise ValueError(
+                f"model={model.name!r} is a subclass of Model that does not tell its inputs: pass "
+                "input_shape=(height, width, channels)"
+            )
+        return keras.KerasTensor(
+            _shape(model, (None,) * (len(input_shape) + 1), batch_size, input_shape)
+        )
+    wanted: Sequence[Any] = [None] * len(known)
+    if input_shape is not None:
+        nested = bool(input_shape) and isinstance(input_shape[0], list | tuple)
+        wanted = input_shape if nested else [input_shape]
+        if len(wanted) != len(known):
+            raise ValueError(
+                f"input_shape={input_shape!r} has {len(wanted)} shapes; model={model.name!r} has "
+                f"{len(known)} inputs"
+            )
+    fresh = {
+        id(tensor): keras.KerasTensor(
+            _shape(model, tensor.shape, batch_size, shape), dtype=tensor.dtype
+        )
+        for tensor, shape in zip(known, wanted, strict=True)
+    }
+    structure = getattr(model, "_inputs_struct", known[0] if len(known) == 1 else known)
+    return keras.tree.map_structure(lambda tensor: fresh[id(tensor)], structure)
+
+
+def _shape(
+    model: Any, shape: Sequence[int | None], batch_size: int, wanted: Sequence[Any] | None
+) -> tuple[int, ...]:
+    batch, *sample = shape
+    if batch not in (None, batch_size):
+        raise ValueError(
+            f"batch_size={batch_size}: model={model.name!r} was made for batches of {batch}"
+        )
+    if wanted is None:
+        if None in sample:
+            raise ValueError(
+                f"model={model.name!r} takes pictures of any side, {tuple(shape)}: pass "
+                "input_shape=(height, width, channels)"
+            )
+        return (batch_size, *(side for side in sample if side is not None))
+    fits = len(wanted) == len(sample) and all(
+        isinstance(side, int) and side > 0 and fixed in (None, side)
+        for side, fixed in zip(wanted, sample, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"input_shape={tuple(wanted)!r} does not fit model={model.name!r}, which takes "
+            f"{tuple(sample)}"
+        )
+    return (batch_size, *wanted)
+
+
+def _field(tensor: Any) -> Field:
+    return picture(sides(tensor.shape, None))

@@ -1,5 +1,0 @@
-"""Networks drawn from what they are: the row of their layers, and the inside of their blocks."""
-
-from keras_effnets.compare.diagram.drawing import diagram
-
-__all__ = ["diagram"]

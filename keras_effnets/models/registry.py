@@ -1,0 +1,140 @@
+"""All networks by name."""
+
+import csv
+import fnmatch
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+import keras
+
+from keras_effnets import models
+from keras_effnets.analysis.multiply_adds import multiply_adds
+from keras_effnets.plan.config import ModelConfig, Paper
+from keras_effnets.plan.deferred import count_parameters, sketch, variables_by_path
+from keras_effnets.spelling import suggestion
+from keras_effnets.weights.catalog import WEIGHTS, WeightsInfo
+
+
+def _in_history(config: ModelConfig) -> tuple[Any, ...]:
+    """Sorts by year, then family, then name, in which 18 comes before 101."""
+    parts = re.split(r"(\d+)", config.name)
+    return (
+        config.paper.year,
+        config.family,
+        [int(part) if part.isdigit() else part for part in parts],
+    )
+
+
+_BUILDERS = {
+    builder.config.name: builder
+    for builder in sorted(
+        (b for b in (getattr(models, name) for name in models.__all__) if hasattr(b, "config")),
+        key=lambda builder: _in_history(builder.config),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What is known of one network."""
+
+    name: str
+    builder: str
+    """The public function's name."""
+    family: str
+    config: ModelConfig
+    paper: Paper
+    weights: Mapping[str, WeightsInfo]
+    """Published sets by name; the first is the one that `weights="imagenet"` takes."""
+
+    @property
+    def parameters(self) -> int:
+        """Trainable ones, with the builder's default top."""
+        return _counts()[self.name][0]
+
+    @property
+    def multiply_adds(self) -> int:
+        """For one picture of `side`."""
+        return _counts()[self.name][1]
+
+    @property
+    def side(self) -> int:
+        """Of the pictures that the builder's default weights want, or the paper's, pixels."""
+        published = next(iter(self.weights.values()), None)
+        return published.preset.crop if published else self.config.side
+
+
+@functools.cache
+def _counts() -> dict[str, tuple[int, int]]:
+    """Parameters and multiply-adds by name, from the table beside this module.
+
+    `count` finds them too, in seconds a network; tests compare the two.
+    """
+    table = files(__package__).joinpath("model_counts.csv").read_text("utf-8")
+    return {
+        row["model"]: (int(row["parameters"]), int(row["multiply_adds"]))
+        for row in csv.DictReader(table.splitlines())
+    }
+
+
+def count(name: str) -> tuple[int, int]:
+    """Counts a network's trainable parameters and multiply-adds, without allocating it.
+
+    Raises:
+        ValueError: For an unknown name.
+    """
+    side = model_info(name).side
+    model = sketch(partial(get_builder(name), weights=None, input_shape=(side, side, 3)))
+    shapes = {path: tuple(v.shape) for path, v in variables_by_path(model).items()}
+    return count_parameters(shapes), multiply_adds(model)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of all networks, or of those that match a shell pattern such as `"*lite*"`."""
+    return [name for name in _BUILDERS if fnmatch.fnmatch(name, pattern)]
+
+
+def create_model(name: str, /, **options: Any) -> keras.Model:
+    """Builds a network by name; `options` are its builder's keywords.
+
+    Raises:
+        ValueError: For an unknown name, and as the builder does.
+    """
+    return get_builder(name)(**options)
+
+
+def model_info(name: str) -> ModelInfo:
+    """The record of one network.
+
+    Raises:
+        ValueError: For an unknown name.
+    """
+    builder = get_builder(name)
+    config = builder.config
+    return ModelInfo(
+        name=name,
+        builder=builder.__name__,
+        family=config.family,
+        config=config,
+        paper=config.paper,
+        weights={info.name: info for info in WEIGHTS.get(name, ())},
+    )
+
+
+def get_builder(name: str) -> Any:
+    """The public function that builds the network `name`; its `config` has the defaults.
+
+    Raises:
+        ValueError: For an unknown name; the message suggests the nearest.
+    """
+    if name not in _BUILDERS:
+        raise ValueError(
+            f"{name!r} is not the name of a model"
+            + (suggestion(name, _BUILDERS) or f"; there are {', '.join(_BUILDERS)}")
+        )
+    return _BUILDERS[name]

@@ -1,7 +1,0 @@
-"""What a network looks at: heat maps of a class, and its feature maps, as arrays and pictures."""
-
-from keras_effnets.seeing.drawing import feature_grid, overlay
-from keras_effnets.seeing.grad_cam import GradCAM, grad_cam
-from keras_effnets.seeing.maps import feature_maps
-
-__all__ = ["GradCAM", "feature_grid", "feature_maps", "grad_cam", "overlay"]

@@ -1,0 +1,1 @@
+"""Weights: published sets, the cache, downloads, and loading them into a network."""

@@ -1,0 +1,98 @@
+"""A checkpoint's classifier, under its source's name for it or put on by somebody else."""
+
+from dataclasses import dataclass
+
+from weights_tools.formats.checkpoint import Checkpoint
+from weights_tools.rules import Rule
+
+_MAX_POOLING = "globalmaxpooling2d"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The classifier in a file."""
+
+    rules: list[Rule]
+    """The network's, with the classifier's true keys."""
+    classes: int
+    """Its outputs; 0 where there is no classifier."""
+    origin: str
+    tensors: frozenset[str]
+    """Keys of what follows the network, and may go with the classifier."""
+    problem: str | None = None
+    """Why it cannot be taken."""
+
+
+def find_head(checkpoint: Checkpoint, rules: list[Rule]) -> Head:
+    """The classifier in a checkpoint.
+
+    In one of Keras's files it may have any name: it is the one Dense layer that is not the
+    network's.
+
+    Args:
+        checkpoint: With the tensors.
+        rules: The network's, with the name that its source gives the classifier.
+    """
+    tensors = checkpoint.tensors
+    kernel, bias = (_of_classifier(rules, variable).source for variable in ("kernel", "bias"))
+    named = {rule.source for rule in rules}
+    if not checkpoint.layers:
+        classes = tensors[bias].shape[0] if bias in tensors and tensors[bias].ndim else 0
+        if kernel in tensors and not classes:
+            classes = tensors[kernel].shape[0]  # its bias is missing, which the match will say
+        return Head(rules, classes, _origin(checkpoint, kernel, classes), frozenset({kernel, bias}))
+
+    # What stands behind the pooled output has no more than two axes; and a Normalization is in
+    # front, where leaving it out would change everything.
+    behind = {
+        key
+        for key, tensor in tensors.items()
+        if (key not in named or key in (kernel, bias))
+        and (tensor.ndim <= 2 or key == kernel)
+        and not key.endswith(("/mean", "/variance"))
+    }
+    if kernel not in tensors:
+        dense = sorted(key for key in behind if key.endswith("/kernel") and tensors[key].ndim == 2)
+        if len(dense) > 1:
+            many = (
+                f"{checkpoint.path} has {len(dense)} Dense layers behind the network, and not one "
+                f"classifier: {', '.join(f'{key} {tensors[key].shape}' for key in dense)}; "
+                "--no-top, in Python include_top=False, leaves them out"
+            )
+            return Head(rules, 0, "left out", frozenset(behind), many)
+        if dense:
+            kernel = dense[0]
+            bias = kernel.removesuffix("kernel") + "bias"
+            renamed = {
+                _of_classifier(rules, "kernel").target: kernel,
+                _of_classifier(rules, "bias").target: bias,
+            }
+            rules = [r._replace(source=renamed.get(r.target, r.source)) for r in rules]
+    classes = tensors[kernel].shape[-1] if kernel in tensors else 0
+    problem = None
+    if classes and any(layer.kind == _MAX_POOLING for layer in checkpoint.layers.values()):
+        problem = (
+            f"{checkpoint.path} pools by the maximum before its classifier {kernel}, and networks "
+            "here by the average: --no-top, in Python include_top=False, leaves it out"
+        )
+    return Head(rules, classes, _origin(checkpoint, kernel, classes), frozenset(behind), problem)
+
+
+def _of_classifier(rules: list[Rule], variable: str) -> Rule:
+    """Of the classifier's kernel or bias."""
+    return next(
+        rule
+        for rule in rules
+        if rule.target.startswith("classifier/") and rule.target.endswith(f"/{variable}")
+    )
+
+
+def _origin(checkpoint: Checkpoint, kernel: str, classes: int) -> str:
+    if not classes:
+        return "none in the file"
+    name = kernel.removesuffix("/kernel").removesuffix(".weight")
+    layer = checkpoint.layers.get(name)
+    activation = layer.config.get("activation") if layer else None
+    return f"{name}, {classes} classes" + (
+        f", activation {activation!r} there" if isinstance(activation, str) else ""
+    )

@@ -1,0 +1,1 @@
+"""Names that checkpoints of several families share."""

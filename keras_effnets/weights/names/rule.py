@@ -1,0 +1,151 @@
+"""One line of a conversion: which tensor becomes which variable, and how."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from keras_effnets.images.preset import Preset
+from keras_effnets.plan.config import ModelConfig
+
+if TYPE_CHECKING:
+    from weights_tools.formats.checkpoint import Checkpoint
+
+
+class Rule(NamedTuple):
+    """A source tensor, the variable it becomes, and the transpose between."""
+
+    source: str
+    """Key in the checkpoint."""
+    target: str
+    """Path of the variable."""
+    kind: str
+    """What `transform` does: a key of `AXES`; `"flatten:6"` for PyTorch's dense layer behind a
+    flattened picture (C, 6, 6), which is (6, 6, C) here; `"patch:7"` for its convolution over a
+    whole picture (C, 7, 7), which is a dense layer here; `"squeeze:conv"` and `"squeeze:kernel"`
+    for a 1x1 convolution of PyTorch's and of Keras's that is a dense layer here; `"bgr"` for
+    Keras's first kernel of a network that wants blue first. Never guessed from a shape."""
+
+
+AXES: dict[str, tuple[int, ...]] = {
+    "conv": (2, 3, 1, 0),  # (O, I, h, w) to (h, w, I, O)
+    "depthwise": (2, 3, 0, 1),  # (C, 1, h, w) to (h, w, C, 1)
+    "dense": (1, 0),  # (O, I) to (I, O)
+    "vector": (0,),
+    # In Keras's order already.
+    "kernel": (0, 1, 2, 3),
+    "matrix": (0, 1),
+}
+
+
+class Foreign(NamedTuple):
+    """What a source is asked about: a file in which its names were found, and for which network."""
+
+    checkpoint: "Checkpoint"
+    prefix: str
+    """What stands before each of the network's names: "", or "efficientnetb0/"."""
+    config: ModelConfig
+
+
+class Prepared(NamedTuple):
+    """How a file's network wants its pictures, and how that is known."""
+
+    preset: Preset
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One spelling of a family's checkpoints."""
+
+    profile: str
+    rules: Callable[[Any], Iterator[Rule]]
+    """From the model's config."""
+    ignored: tuple[str, ...] = ("num_batches_tracked",)
+    """Endings of keys that no network needs: the counters of PyTorch's batch norm."""
+    epsilon: float | None = None
+    """Of the batch norms; None where it is the profile's."""
+    sign: Callable[[Foreign], str | None] = lambda file: None
+    """Why a file is of this source and not of another that has the same names; None if nothing
+    tells."""
+    preset: Callable[[Foreign], Prepared | None] = lambda file: None
+    """How the file's network wants its pictures, where that is not as the profile has it.
+
+    Raises ValueError for a file that says it in a way that can't be followed."""
+
+
+def transform(kind: str, tensor: np.ndarray) -> np.ndarray:
+    """The tensor as Keras has it; a view, but for a kernel behind a flattened picture."""
+    if side := _flattened_side(kind):
+        outputs = len(tensor)
+        # (O, C · side²) to (side² · C, O)
+        picture = tensor.reshape(outputs, -1, side, side)  # a patch is one already
+        return picture.transpose(2, 3, 1, 0).reshape(-1, outputs)
+    if inner := _squeezed_kind(kind):
+        return transform(inner, tensor)[0, 0]
+    if kind == "bgr":
+        return tensor[:, :, ::-1]
+    return tensor.transpose(AXES[kind])
+
+
+def inverse(kind: str, array: np.ndarray) -> np.ndarray:
+    """What `transform` made the array from."""
+    if side := _flattened_side(kind):
+        outputs = array.shape[-1]
+        picture = array.reshape(side, side, -1, outputs)
+        found = picture.transpose(3, 2, 0, 1)
+        return found if kind.startswith("patch") else found.reshape(outputs, -1)
+    if inner := _squeezed_kind(kind):
+        return inverse(inner, array[None, None])
+    if kind == "bgr":
+        return array[:, :, ::-1]
+    return array.transpose(np.argsort(AXES[kind]))
+
+
+def transformed_shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape after `transform`, or None where that is impossible."""
+    if side := _flattened_side(kind):
+        if kind.startswith("patch"):
+            return (math.prod(shape[1:]), shape[0]) if shape[2:] == (side, side) else None
+        return shape[::-1] if len(shape) == 2 and shape[1] % side**2 == 0 else None
+    if inner := _squeezed_kind(kind):
+        kernel = transformed_shape(inner, shape)
+        return kernel[2:] if kernel and kernel[:2] == (1, 1) else None
+    if kind == "bgr":
+        return shape if len(shape) == 4 else None
+    axes = AXES[kind]
+    return tuple(shape[axis] for axis in axes) if len(shape) == len(axes) else None
+
+
+def _flattened_side(kind: str) -> int:
+    """The picture's side of a kind such as "flatten:6" or "patch:7", and 0 of any other."""
+    name, _, side = kind.partition(":")
+    return int(side) if name in ("flatten", "patch") else 0
+
+
+def _squeezed_kind(kind: str) -> str:
+    """The convolution's kind of one such as "squeeze:conv", and nothing of any other."""
+    name, _, inner = kind.partition(":")
+    return inner if name == "squeeze" else ""
+
+
+def unit(conv: str, norm: str, target: str, kind: str = "conv") -> Iterator[Rule]:
+    """A convolution without bias and its batch norm, as `ConvNormAct` holds them."""
+    yield Rule(f"{conv}.weight", f"{target}/conv/kernel", kind)
+    yield from batch_norm(norm, f"{target}/norm")
+
+
+def batch_norm(layer: str, target: str) -> Iterator[Rule]:
+    """A batch norm."""
+    yield Rule(f"{layer}.weight", f"{target}/gamma", "vector")
+    yield Rule(f"{layer}.bias", f"{target}/beta", "vector")
+    yield Rule(f"{layer}.running_mean", f"{target}/moving_mean", "vector")
+    yield Rule(f"{layer}.running_var", f"{target}/moving_variance", "vector")
+
+
+def biased(layer: str, target: str, kind: str) -> Iterator[Rule]:
+    """A layer with kernel and bias."""
+    yield Rule(f"{layer}.weight", f"{target}/kernel", kind)
+    yield Rule(f"{layer}.bias", f"{target}/bias", "vector")

@@ -1,0 +1,153 @@
+"""timm's names for the networks with mobile blocks, and what it says of a checkpoint beside it.
+
+timm has most of these networks twice: its own, and as `tf_*` with the padding and epsilon of the
+TensorFlow originals. The names in their checkpoints are the same.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from keras_effnets.images.preset import INTERPOLATIONS, Preset
+from keras_effnets.plan.config import Block
+from keras_effnets.weights.names.rule import Foreign, Prepared, Rule, Source, biased, unit
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+INCEPTION = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""Mean and std over pixels from 0 to 1, in timm's words."""
+EPSILON = 1e-5
+_MAX_CONFIG_BYTES = 1_000_000
+
+
+def rules(blocks: Iterable[Block], *, squeeze_excite: bool = False) -> Iterator[Rule]:
+    """The whole network, from `conv_stem` to `conv_head`."""
+    yield from unit("conv_stem", "bn1", "stem")
+    for block in blocks:
+        yield from mobile(block, squeeze_excite=squeeze_excite)
+    yield from unit("conv_head", "bn2", "top")
+    yield from biased("classifier", "classifier/dense", "dense")
+
+
+def place(block: Block) -> str:
+    """`blocks.{stage}.{index}`, both from zero."""
+    return f"blocks.{block.stage - 1}.{block.index}"
+
+
+def mobile(block: Block, *, squeeze_excite: bool, project: str = "project") -> Iterator[Rule]:
+    """A mobile block.
+
+    One that does not expand is a depthwise-separable one there: its projection is the pointwise
+    convolution `conv_pw`, which elsewhere is the expansion.
+
+    Args:
+        block: From the plan.
+        squeeze_excite: Whether it has a gate.
+        project: Our name of its last convolution.
+    """
+    source = place(block)
+    if block.expansion != 1:
+        yield from unit(f"{source}.conv_pw", f"{source}.bn1", f"{block.name}/expand")
+        depthwise, last, last_norm = "bn2", "conv_pwl", "bn3"
+    else:
+        depthwise, last, last_norm = "bn1", "conv_pw", "bn2"
+    yield from unit(
+        f"{source}.conv_dw", f"{source}.{depthwise}", f"{block.name}/depthwise", "depthwise"
+    )
+    if squeeze_excite:
+        gate = f"{block.name}/squeeze_excite"
+        yield from biased(f"{source}.se.conv_reduce", f"{gate}/reduce", "conv")
+        yield from biased(f"{source}.se.conv_expand", f"{gate}/expand", "conv")
+    yield from unit(f"{source}.{last}", f"{source}.{last_norm}", f"{block.name}/{project}")
+
+
+def sources(
+    spelled: Callable[[Any], Iterator[Rule]],
+    architecture: Callable[[Any], str] = lambda config: config.name,
+    *,
+    colours: tuple[Any, Any] = IMAGENET,
+    tf_colours: tuple[Any, Any] | None = IMAGENET,
+) -> dict[str, Source]:
+    """`timm`, and `timm_tf` where timm has the network as `tf_*` too.
+
+    Args:
+        spelled: The rules, from the model's config.
+        architecture: timm's name for the network of a config, without `tf_`.
+        colours: Mean and std of timm's own network, over pixels from 0 to 1.
+        tf_colours: Of the `tf_*` networks; None where there are none.
+    """
+
+    def source(
+        profile: str, is_tf: bool, colours: tuple[Any, Any], epsilon: float | None
+    ) -> Source:
+        return Source(
+            profile,
+            spelled,
+            epsilon=epsilon,
+            sign=lambda file: _sign(file, architecture(file.config), is_tf),
+            preset=lambda file: _preset(file, architecture(file.config), colours),
+        )
+
+    found = {"timm": source("torch", False, colours, EPSILON)}
+    if tf_colours is not None:
+        found["timm_tf"] = source("tensorflow", True, tf_colours, None)
+    return found
+
+
+def _sign(file: Foreign, architecture: str, is_tf: bool) -> str | None:
+    path = file.checkpoint.path
+    config = _hub_config(path, architecture)
+    if config is not None:
+        named = str(config["architecture"])
+        return f"config.json beside it: {named}" if named.startswith("tf_") == is_tf else None
+    named_tf = path.name.startswith("tf_") or "tf_efficientnet" in path.name
+    return "its file name" if is_tf and named_tf else None
+
+
+def _preset(file: Foreign, architecture: str, colours: tuple[Any, Any]) -> Prepared:
+    side = file.config.side
+    default = Preset(
+        crop=side, resize=math.floor(side / 0.875), interpolation="bicubic", **_pixels(*colours)
+    )
+    config = _hub_config(file.checkpoint.path, architecture)
+    if config is None:
+        return Prepared(default, "timm's default")
+    told = config.get("pretrained_cfg")
+    told = told if isinstance(told, dict) else config
+    size, share = told.get("input_size"), told.get("crop_pct", 0.875)
+    try:
+        crop = default.crop if size is None else min(size[-2:])
+        interpolation = told.get("interpolation", default.interpolation)
+        preset = Preset(
+            crop=crop,
+            resize=math.floor(crop / share),
+            interpolation=interpolation if interpolation in INTERPOLATIONS else "bilinear",
+            **_pixels(told.get("mean", colours[0]), told.get("std", colours[1])),
+        )
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise ValueError(f"{_beside(file.checkpoint.path)}: {error}") from error
+    return Prepared(preset, "config.json beside the file")
+
+
+def _pixels(mean: Any, std: Any) -> dict[str, Any]:
+    return {"mean": [255 * value for value in mean], "std": [255 * value for value in std]}
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name("config.json")
+
+
+def _hub_config(path: Path, architecture: str) -> dict[str, Any] | None:
+    """The `config.json` with which timm publishes a checkpoint; None where it is not this one's."""
+    beside = _beside(path)
+    try:
+        if beside.stat().st_size > _MAX_CONFIG_BYTES:
+            return None
+        config = json.loads(beside.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    match config:
+        case {"architecture": str(named)} if named.removeprefix("tf_") == architecture:
+            return dict(config)
+    return None

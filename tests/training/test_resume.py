@@ -1,0 +1,99 @@
+"""A run that is killed, whenever it is, ends with the bits of one that was not."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_pictures import write_pictures
+
+from keras_effnets.training.state import read_state
+
+RUN = """
+import os, signal, sys
+from keras_effnets import finetune
+from keras_effnets.finetuning import learning
+
+pictures, out, kind, number = *sys.argv[1:4], int(sys.argv[4])
+count = 0
+
+def at(this):
+    global count
+    count += kind == this
+    if count == number and kind == this:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+fsync, validate, end = os.fsync, learning._validate, learning._Bar.on_train_batch_end
+
+def on_train_batch_end(self, batch, logs=None):
+    at("batch")
+    end(self, batch, logs)
+
+def killed_fsync(handle):  # the state is half in place: written, and not yet renamed
+    at("writing")
+    fsync(handle)
+
+def killed_validate(stage):
+    at("validation")
+    return validate(stage)
+
+os.fsync, learning._validate = killed_fsync, killed_validate
+learning._Bar.on_train_batch_end = on_train_batch_end
+finetune(
+    pictures, out=out, model="efficientnet_lite0", side=64, batch_size=8, validation=0.2,
+    head_epochs=2, tune_epochs=2, tune_augment=("flip", "crop"), ema=0.5, deterministic=True,
+)
+"""
+
+
+def run(pictures, out, kind="never", number=0):
+    command = [sys.executable, "-c", RUN, str(pictures), str(out), kind, str(number)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return write_pictures(tmp_path_factory.mktemp("pictures"), train=6, test=2)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(pictures, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    done = run(pictures, out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def assert_same(out: Path, whole: Path):
+    ours, theirs = (read_state(folder / "state.safetensors") for folder in (out, whole))
+    for name in ("model", "optimizer", "best"):
+        assert len(ours[1][name]) == len(theirs[1][name]) > 0
+        for left, right in zip(ours[1][name], theirs[1][name], strict=True):
+            np.testing.assert_array_equal(left, right)
+    assert (out / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        [("writing", 2), ("batch", 5)],
+        pytest.param(
+            [("batch", 2), ("writing", 2), ("batch", 3), ("validation", 1), ("writing", 1)],
+            marks=pytest.mark.full,
+        ),
+    ],
+    ids=["twice", "five times"],
+)
+def test_killed_in_one_run(pictures, uninterrupted, tmp_path, moments):
+    """In a stage's first batches, inside the writing of a state, in validation."""
+    out = tmp_path / "run"
+    for kind, number in moments:
+        killed = run(pictures, out, kind, number)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = run(pictures, out)
+    assert done.returncode == 0, done.stderr
+    assert_same(out, uninterrupted)
+    assert not [path.name for path in out.glob(".*") if path.name != ".lock"]

@@ -1,0 +1,1 @@
+"""Weights files as named tensors. Imports neither Keras nor torch."""

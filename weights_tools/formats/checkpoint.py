@@ -1,0 +1,152 @@
+"""Reads checkpoints of other libraries: PyTorch's two formats, safetensors and Keras's files.
+
+Neither torch nor Keras is imported, nothing in a file is executed, and tensors are views of the
+mapped file: reading costs no memory beyond the pages that are then looked at.
+"""
+
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from weights_tools.formats.keras_format.files import is_keras_file, read_keras_file
+from weights_tools.formats.keras_format.layouts import Layer
+from weights_tools.formats.safetensors_file import read_safetensors
+from weights_tools.formats.state_dict import check_names, common_prefix, find_state_dict
+from weights_tools.formats.tensors import FormatError
+from weights_tools.formats.torch_format.files import LEGACY_MAGIC, TorchFile, read_legacy, read_zip
+
+_ZIP_START = b"PK\x03\x04"
+_MAGIC_BYTES = LEGACY_MAGIC.to_bytes(10, "little")
+_OTHER_FILES = {
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x89PNG": "a PNG picture",
+    b"\x1f\x8b": "a gzip archive",
+    b"<": "an HTML or XML page",
+    b"version https://git-lfs": "a Git LFS pointer, the file itself was not downloaded",
+    b"\x80": "a pickle that torch.save did not write",
+}
+
+# What parsing damaged bytes raises in the standard library and numpy.
+_DAMAGE = (
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint can't be read; the message names the file and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The tensors of a file, by name, in the file's order.
+
+    Args:
+        path: the file.
+        format: "torch zip", "torch legacy", "safetensors", or "Keras archive", "Keras weights" or
+            "Keras HDF5".
+        tensors: read-only views of the mapped file.
+        metadata: what the header of a safetensors file says about it, or one of Keras's.
+        wrapper: where in the file the state dict was, such as "state_dict" or "model_ema.module".
+        prefix: what stood before every name and was taken off, such as "module.".
+        layers: of one of Keras's files, what it says of each layer, by the layer's path.
+    """
+
+    path: Path
+    format: str
+    tensors: dict[str, NDArray[Any]]
+    metadata: dict[str, str]
+    wrapper: str = ""
+    prefix: str = ""
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+
+
+def read_checkpoint(path: str | os.PathLike[str], *, verify: bool = False) -> Checkpoint:
+    """Reads a `.pth`, `.bin`, `.safetensors`, `.keras` or `.h5` file, whatever its suffix says.
+
+    A state dict inside a training script's dict is found, values beside the tensors are ignored,
+    and a prefix that all names share because of DataParallel, torch.compile or a training module
+    is taken off.
+
+    Args:
+        path: the file.
+        verify: whether tensors are compared with their checksums, which only "torch zip" has, and
+            which reads the whole file. What describes the tensors is always compared.
+
+    Raises:
+        CheckpointError: for whatever is wrong with the file, in one line.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a directory, not a checkpoint")
+    if not path.is_file():
+        reason = "is not a regular file" if path.exists() else "no such file"
+        raise CheckpointError(f"{path}: {reason}")
+    try:
+        checkpoint = _read(path, verify)
+        check_names(checkpoint.tensors)
+        return _without_prefix(checkpoint)
+    except FormatError as error:
+        raise CheckpointError(f"{path}: {_one_line(str(error))}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
+    except _DAMAGE as error:
+        reason = _one_line(str(error)) or type(error).__name__
+        raise CheckpointError(f"{path}: is damaged or truncated ({reason})") from error
+
+
+def _read(path: Path, verify: bool) -> Checkpoint:
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            raise FormatError("is empty")
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if is_keras_file(path, data):
+        keras_file = read_keras_file(path, data, verify)
+        return Checkpoint(
+            path,
+            keras_file.format,
+            keras_file.tensors,
+            keras_file.metadata,
+            layers=keras_file.layers,
+        )
+    start = data[:512]
+    if start.startswith(_ZIP_START):
+        return _checkpoint_of(path, "torch zip", read_zip(data, verify))
+    if start.startswith(b"\x80") and _MAGIC_BYTES in start[:32]:
+        return _checkpoint_of(path, "torch legacy", read_legacy(data))
+    if start[257:262] == b"ustar":
+        raise FormatError("is a tar archive: torch's very first format is not supported")
+    if start[8:9] == b"{":
+        return Checkpoint(path, "safetensors", *read_safetensors(data))
+    what = [name for prefix, name in _OTHER_FILES.items() if start.startswith(prefix)]
+    raise FormatError(", ".join(["is not a checkpoint", *what]))
+
+
+def _checkpoint_of(path: Path, kind: str, contents: TorchFile) -> Checkpoint:
+    wrapper, found = find_state_dict(contents.tree)
+    tensors = {name: contents.array(tensor) for name, tensor in found.items()}
+    return Checkpoint(path, kind, tensors, {}, wrapper)
+
+
+def _without_prefix(checkpoint: Checkpoint) -> Checkpoint:
+    prefix = common_prefix(checkpoint.tensors)
+    tensors = {name.removeprefix(prefix): value for name, value in checkpoint.tensors.items()}
+    return replace(checkpoint, tensors=tensors, prefix=prefix)
+
+
+def _one_line(text: str) -> str:
+    """What a file says may hold line breaks, or codes that a terminal obeys."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:1000])

@@ -1,0 +1,105 @@
+"""Reads the files that Keras 2 and Keras 3 write, without Keras and without running any of them.
+
+A `.weights.h5` or `.h5` file is one HDF5 file; `.keras` is a zip of one and of the model's config.
+What is in them becomes names by `keras_layouts`.
+"""
+
+import json
+import mmap
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weights_tools.formats.keras_format.layouts import KerasFile, by_class, by_layer, json_object
+from weights_tools.formats.tensors import FormatError
+from weights_tools.formats.zip_archive import ZipArchive
+
+if TYPE_CHECKING:
+    from weights_tools.formats.keras_format.hdf5 import Contents
+
+_HDF5_START = b"\x89HDF\r\n\x1a\n"
+_ZIP_START = b"PK\x03\x04"
+_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+_PROVENANCE = "keras_effnets.json"
+_SHARD = re.compile(r"_\d{5}\.weights\.h5$")
+
+# What h5py raises for damaged bytes.
+_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
+
+
+def is_keras_file(path: Path, data: mmap.mmap) -> bool:
+    """Whether the mapped file is one of Keras's, or a part of one."""
+    if path.name.endswith(".weights.json") or data[:8] == _HDF5_START:
+        return True
+    return data[:4] == _ZIP_START and _CONFIG in ZipArchive(data).names
+
+
+def read_keras_file(path: Path, data: mmap.mmap, verify: bool = False) -> KerasFile:
+    """Reads a `.keras`, `.h5` or `.weights.h5` file that is mapped as `data`.
+
+    Args:
+        path: Of the file.
+        data: The whole file.
+        verify: Whether the weights in a `.keras` file are compared with their checksum.
+
+    Raises:
+        FormatError: If it is none, or asks for something that is refused.
+        OSError, RuntimeError, LookupError, ValueError: For a damaged file.
+    """
+    sharded = path.name.endswith(".weights.json") or (
+        _SHARD.search(path.name)
+        and path.with_name(_SHARD.sub(".weights.json", path.name)).is_file()
+    )
+    if sharded:
+        raise FormatError(
+            "is part of weights in several files: not supported; load them into the model and "
+            "save it to one file"
+        )
+    if data[:4] == _ZIP_START:
+        return _read_archive(ZipArchive(data, verify))
+    contents = _hdf5(memoryview(data))
+    attributes = contents.groups[""]
+    metadata = _provenance(attributes.get("keras_effnets"))
+    if version := attributes.get("keras_version"):
+        metadata["keras_version"] = version
+    if any(group == "vars" or group.endswith("/vars") for group in contents.groups):
+        return by_class("Keras weights", contents, {}, metadata)
+    return by_layer(contents, metadata)
+
+
+def _hdf5(data: memoryview) -> "Contents":
+    from weights_tools.formats.keras_format.hdf5 import (
+        read_hdf5,  # h5py, which the other formats need not wait for
+    )
+
+    try:
+        return read_hdf5(data)
+    except FormatError:
+        raise
+    except _DAMAGE as error:
+        reason = str(error) or type(error).__name__
+        raise FormatError(f"is an HDF5 file that is damaged or truncated ({reason})") from error
+
+
+def _read_archive(archive: ZipArchive) -> KerasFile:
+    names = archive.names
+    if _WEIGHTS not in names:
+        found = ", ".join(name for name in names if name.startswith("model")) or "no weights"
+        raise FormatError(f"has no {_WEIGHTS}, but {found}: not supported")
+    config = json_object(archive.content(_CONFIG).tobytes(), _CONFIG)
+    provenance = archive.content(_PROVENANCE).tobytes().decode() if _PROVENANCE in names else None
+    metadata = _provenance(provenance)
+    if _METADATA in names:
+        version = json_object(archive.content(_METADATA).tobytes(), _METADATA).get("keras_version")
+        metadata["keras_version"] = str(version)
+    contents = _hdf5(archive.content(_WEIGHTS).data)
+    return by_class("Keras archive", contents, config, metadata)
+
+
+def _provenance(encoded: str | None) -> dict[str, str]:
+    """What `weights-tools convert` wrote of itself, as in a safetensors header."""
+    values = {} if encoded is None else json_object(encoded, "keras_effnets entry")
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in values.items()
+    }

@@ -1,0 +1,173 @@
+"""Our side of a comparison: the network of a file, run with every sublayer observed."""
+
+import contextlib
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_effnets.images.preset import Preset
+from keras_effnets.layers import separate_norms
+from keras_effnets.models.registry import get_builder
+from keras_effnets.plan.deferred import variables_by_path
+from weights_tools.formats.checkpoint import Checkpoint, read_checkpoint
+from weights_tools.formats.our_format import digest
+from weights_tools.verify.activations import Observer, Samples
+
+_PACKAGE = "keras_effnets>"
+
+
+def has_our_layers(checkpoint: Checkpoint) -> bool:
+    """Whether a file of Keras's has layers of ours in it.
+
+    Its config says so, where it has one; a file of weights alone has only the names of classes.
+    """
+    told = [layer for layer in checkpoint.layers.values() if layer.config]
+    if told:
+        return any(layer.registered.startswith(_PACKAGE) for layer in told)
+    kinds = {
+        name.removeprefix(_PACKAGE).lower()
+        for name in keras.saving.get_custom_objects()
+        if name.startswith(_PACKAGE)
+    }
+    return any(layer.kind in kinds for layer in checkpoint.layers.values())
+
+
+def provenance(file: Path) -> dict[str, str] | None:
+    """What a file of ours says of its origin, which may be nothing; None for a foreign file.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    checkpoint = read_checkpoint(file)
+    ours = "keras_effnets" in checkpoint.metadata or has_our_layers(checkpoint)
+    return checkpoint.metadata if ours else None
+
+
+def load(file: Path, model: str, classes: int, profile: str | None = None) -> keras.Model:
+    """The network of any file that `weights=` takes; a `.keras` file of ours as it was saved.
+
+    Args:
+        file: Of any kind.
+        model: Name of its network.
+        classes: Of its classifier.
+        profile: For a foreign file, where two sources have the same names.
+
+    Raises:
+        ValueError: If the file is not of this network.
+    """
+    if file.name.endswith(".keras") and provenance(file) is not None:
+        return keras.saving.load_model(file, compile=False)
+    return get_builder(model)(
+        weights=file, classes=classes, classifier_activation=None, profile=profile
+    )
+
+
+def preset_of(network: keras.Model) -> Preset:
+    """How the network says that it wants its pictures.
+
+    Raises:
+        ValueError: If it is none of our networks.
+    """
+    with contextlib.suppress(ValueError, AttributeError):
+        preset = network.get_layer("preprocessing").preset
+        if isinstance(preset, Preset):
+            return preset
+    raise ValueError(f"{network.name} has no layer 'preprocessing' with a preset: it is not ours")
+
+
+def at_side(network: keras.Model, side: int) -> keras.Model:
+    """The same network and weights for square pictures of another side."""
+    shape = tuple(network.input_shape)
+    if shape[1:3] in ((side, side), (None, None)):
+        return network
+    config = network.get_config()
+    for layer in config["layers"]:
+        if layer["class_name"] == "InputLayer":
+            layer["config"]["batch_shape"] = (shape[0], side, side, shape[-1])
+    resized = keras.Model.from_config(config)
+    resized.set_weights(network.get_weights())
+    return resized
+
+
+def digests(network: keras.Model) -> dict[str, str]:
+    """Of every weight, by its path."""
+    weights = variables_by_path(network)
+    return {path: digest(keras.ops.convert_to_numpy(weight)) for path, weight in weights.items()}
+
+
+def observe(
+    network: keras.Model, points: Collection[str], pixels: NDArray[Any]
+) -> dict[str, Samples]:
+    """Samples of `points` while the network is shown `pixels` (B, H, W, 3), one at a time.
+
+    The network keeps its observers: it is for nothing else afterwards.
+
+    Raises:
+        ValueError: If it has no such sublayer.
+    """
+    observer = Observer(len(pixels))
+    for point in points:
+        path, _, side = point.partition(":")
+        layer = sublayer(network, path)
+        if side == "input" and path.endswith("/conv"):
+            unit = sublayer(network, path.removesuffix("/conv"))
+            # One that pads does so before it convolves, where torch's convolution does both.
+            layer = unit if hasattr(unit, "padding") else layer
+        _watch(layer, side, _seer(observer, point))
+    with separate_norms():
+        for picture in pixels:
+            network(picture[None].astype(np.float32), training=False)
+    return observer.samples()
+
+
+def sublayer(network: keras.Model, path: str) -> Any:
+    """The layer under a path such as `stage1_block0/expand/conv`.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    first, *rest = path.split("/")
+    try:
+        layer = network.get_layer(first)
+        for name in rest:
+            layer = getattr(layer, name)
+    except (ValueError, AttributeError):
+        raise ValueError(
+            f"{network.name} has no sublayer {path}, which the reference has"
+        ) from None
+    return layer
+
+
+def _seer(observer: Observer, point: str) -> Callable[[Any], None]:
+    return lambda value: observer.see(point, keras.ops.convert_to_numpy(value))
+
+
+def _watch(layer: Any, side: str, see: Callable[[Any], None]) -> None:
+    """Has `see` called with the layer's input, or with its output before any activation."""
+    # Torch's layers have no activation of their own. Keras's hold it as `activation`, and a layer
+    # that is made of layers has its name there.
+    held = "_activate" if hasattr(layer, "_activate") else "activation"
+    if side == "output" and hasattr(layer, held):
+        activate = getattr(layer, held)
+
+        def activation(value: Any) -> Any:
+            see(value)
+            return activate(value)
+
+        setattr(layer, held, activation)
+        return
+    call = layer.call
+
+    def watched(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if side == "input":
+            see(inputs)
+        outputs = call(inputs, *args, **kwargs)
+        if side == "output":
+            see(outputs)
+        return outputs
+
+    layer.call = watched
