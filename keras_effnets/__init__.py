@@ -31,10 +31,9 @@ from keras_effnets.models.surgery import (
 from keras_effnets.prediction import Predictor
 from keras_effnets.training import finetune
 from keras_effnets.training.optimizer import LayerwiseAdamW
-from keras_effnets.version import VERSION
 from keras_effnets.weights.catalog import WeightsInfo
+from weights_tools import __version__ as __version__
 
-__version__ = VERSION
 __all__ = [
     "LayerwiseAdamW",
     "ModelInfo",

@@ -8,8 +8,8 @@ from pathlib import Path
 from filelock import Timeout
 
 from keras_effnets.weights import cache
+from keras_effnets.weights.cache import RULES_VERSION
 from keras_effnets.weights.catalog import WEIGHTS, WeightsInfo
-from weights_tools.convert import RULES_VERSION
 
 CONVERSION, DOWNLOAD, TEMPORARY, LOCK = "conversion", "download", "temporary", "lock"
 _CONVERTED = re.compile(
@@ -88,7 +88,7 @@ def _download(path: Path, name: str) -> Cached | None:
     for model, info in _sets():
         if info.url is None or cache.download_name(info) != name:
             continue
-        conversion = cache.conversion_name(info, model, RULES_VERSION)
+        conversion = cache.conversion_name(info, model)
         is_converted = cache.find(cache.CONVERTED, conversion) is not None
         return Cached(
             kind=DOWNLOAD,

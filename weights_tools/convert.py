@@ -6,7 +6,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,15 @@ import h5py
 
 from keras_effnets.images.preset import Preset
 from keras_effnets.models.registry import get_builder
-from keras_effnets.plan.config import ModelConfig
 from keras_effnets.plan.deferred import outline
 from keras_effnets.weights.cache import sha256
-from keras_effnets.weights.catalog import WeightsInfo, find_by_hash
+from keras_effnets.weights.catalog import find_by_hash
 from keras_effnets.weights.conversion import Conversion
+from keras_effnets.weights.convert import provenance
 from weights_tools.formats.checkpoint import read_checkpoint
 from weights_tools.formats.digests import OURS
 from weights_tools.formats.our_format import LAYOUT, digest, write_weights_file
 
-__all__ = ["OUTPUTS", "RULES_VERSION", "Conversion", "Report", "convert"]
-
-RULES_VERSION = "2"
-"""Part of the names under which conversions are cached: changes when a rule does."""
 OUTPUTS = (".safetensors", ".keras", ".weights.h5")
 
 
@@ -120,13 +116,13 @@ def convert(
     options |= settings
     shapes = outline(partial(builder, weights=None, profile=conversion.profile, **options))
     values = conversion.values(shapes)
-    provenance = _provenance(conversion, config, known, digest)
+    recorded = provenance(conversion, config, known, digest)
     if verify:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
             converted = Path(folder) / "unverified.safetensors"
-            write_weights_file(converted, shapes, values, provenance)
-            provenance["measured"] = _measured(converted, model, against or path, conversion.source)
-    write = partial(write_weights_file, shapes=shapes, tensors=values, metadata=provenance)
+            write_weights_file(converted, shapes, values, recorded)
+            recorded["measured"] = _measured(converted, model, against or path, conversion.source)
+    write = partial(write_weights_file, shapes=shapes, tensors=values, metadata=recorded)
     if out.suffix == ".safetensors":
         write(out)
     else:
@@ -146,29 +142,9 @@ def convert(
         tensors=len(values),
         cast=dict(Counter(conversion.cast.values())),
         left_out=tuple(conversion.left_out),
-        measured=provenance.get("measured", {}),
+        measured=recorded.get("measured", {}),
         out=out,
     )
-
-
-def _provenance(
-    conversion: Conversion, config: ModelConfig, known: WeightsInfo | None, digest: str
-) -> dict[str, Any]:
-    return {
-        "model": config.name,
-        "config": asdict(config),
-        "profile": conversion.profile,
-        "preset": config.input_preset.to_dict(),
-        "settings": config.settings,
-        "counters": conversion.counters,
-        "classes": conversion.classes,
-        "source": conversion.source,
-        "source_file": conversion.checkpoint.path.name,
-        "source_sha256": digest,
-        "rules": RULES_VERSION,
-        "weights_set": known.name if known else "",
-        "license": known.license if known else "unspecified",
-    }
 
 
 def _measured(

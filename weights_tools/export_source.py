@@ -20,10 +20,9 @@ from keras_effnets.plan.config import ModelConfig
 from keras_effnets.plan.deferred import Values, variables_by_path
 from keras_effnets.plan.profile import PROFILES
 from keras_effnets.weights.catalog import WEIGHTS
-from keras_effnets.weights.open import CLASSIFIER_BIASES
+from keras_effnets.weights.open import CLASSIFIER_BIASES, has_our_layers
 from weights_tools.formats.checkpoint import read_checkpoint
 from weights_tools.formats.our_format import WeightsFile
-from weights_tools.verify.our_network import has_our_layers
 
 INPUTS = (".safetensors", ".keras", ".weights.h5")
 

@@ -17,11 +17,10 @@ import safetensors.numpy
 from keras_effnets.images.preset import Preset
 from keras_effnets.models.registry import get_builder
 from keras_effnets.plan.profile import check_profile
-from keras_effnets.weights.names.rule import inverse
+from keras_effnets.weights.names.rule import Rule, Source, inverse
 from weights_tools.export_source import Donor, find_donor
 from weights_tools.formats.our_format import replacing
 from weights_tools.formats.torch_format.writer import write_torch_file
-from weights_tools.rules import Rule, Source, sources_of
 
 TARGETS = ("torchvision", "timm", "timm_tf", "efficientnet_pytorch")
 """Whose networks are PyTorch's, of all the sources that rules know."""
@@ -35,6 +34,8 @@ class Report:
 
     model: str
     to: str
+    architecture: str
+    """Whose weights these are there: `to`'s name of the network."""
     profile: str
     preset: Preset
     """How the network wants its pictures: outside it in PyTorch."""
@@ -85,7 +86,8 @@ def export_torch(
     if not isinstance(model, keras.Model) and out.resolve() == Path(model).resolve():
         raise ValueError(f"out={str(out)!r} is the file to export from")
     donor = find_donor(model, name, profile)
-    rules, tensors = _state_dict(donor, _source(donor, to))
+    source = _source(donor, to)
+    rules, tensors = _state_dict(donor, source)
     if out.suffix == ".safetensors":
         # In C order, because safetensors 0.8 writes a view's memory as it lies.
         arrays = {key: np.asarray(tensor(), order="C") for key, tensor in tensors.items()}
@@ -102,6 +104,7 @@ def export_torch(
     return Report(
         model=donor.config.name,
         to=to,
+        architecture=str(source.architecture(donor.config)),
         profile=donor.config.profile,
         preset=donor.preset,
         classes=len(tensors[bias]()),
@@ -115,7 +118,11 @@ def export_torch(
 def _source(donor: Donor, to: str) -> Source:
     """How `to` spells the network's checkpoints; ValueError where its network is another."""
     config = donor.config
-    spellings = {key: s for key, s in sources_of(config).items() if key in TARGETS}
+    spellings = {
+        key: spelling
+        for key, spelling in config.spellings.items()
+        if key in TARGETS and spelling.architecture(config) is not None
+    }
     fitting = [
         key
         for key, spelling in spellings.items()

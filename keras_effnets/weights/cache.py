@@ -24,6 +24,8 @@ from keras_effnets.weights.download import HASHES, download
 
 _log = logging.getLogger("keras_effnets")
 DOWNLOADS, CONVERTED, LOCKS = "downloads", "converted", "locks"
+RULES_VERSION = "2"
+"""Part of the names under which conversions are cached: changes when a spelling's rule does."""
 _own_folders: dict[Path, Path] = {}
 """Of this process, by the cache that each stands in for."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -68,7 +70,7 @@ def download_name(info: WeightsInfo) -> str:
     return info.file if begin in info.file else f"{begin}-{info.file}"
 
 
-def conversion_name(info: WeightsInfo, model: str, rules: str) -> str:
+def conversion_name(info: WeightsInfo, model: str, rules: str = RULES_VERSION) -> str:
     """Of a converted set in the cache: says all that the conversion depends on."""
     name = re.sub(r"[^\w.+-]", "_", info.name)
     digest = info.checksum[1][:8] or "unhashed"

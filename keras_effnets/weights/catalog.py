@@ -29,7 +29,7 @@ class WeightsInfo:
     A set with neither can only be checked on its way: that it comes from its publisher over https,
     and whole, as long as the server says it is."""
     source: str
-    """Whose key names the file has, as `weights_tools.rules` spells it."""
+    """Whose key names the file has, as the config's `spellings` have it."""
     profile: str
     preset: Preset
     parameters: int

@@ -12,9 +12,9 @@ from keras_effnets.plan.config import ModelConfig
 from keras_effnets.plan.deferred import Shapes, Values
 from keras_effnets.weights.foreign_head import Head, find_head
 from keras_effnets.weights.match import AUXILIARY
+from keras_effnets.weights.names.rule import Rule, transform, transformed_shape
 from keras_effnets.weights.spelling import find_spelling
 from weights_tools.formats.checkpoint import CheckpointError, read_checkpoint
-from weights_tools.rules import Rule, transform, transformed_shape
 
 _CLASSIFIER = "classifier/"
 _COUNTER = "num_batches_tracked"
@@ -37,7 +37,7 @@ class Conversion:
         checkpoint: What was read.
         tensors: Those of the checkpoint.
         rules: Which tensor becomes which variable.
-        source: The spelling of the keys, as `weights_tools.rules` calls it.
+        source: The spelling of the keys, a key of the config's `spellings`.
         profile: The profile in which such checkpoints are right.
         epsilon: Of their batch norms, where it is not the profile's.
         evidence: How many of the names that each spelling expects are in the file.

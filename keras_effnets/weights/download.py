@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from keras_effnets.version import VERSION
 from keras_effnets.weights.progress import Progress, bytes_on_terminal
+from weights_tools import __version__
 
 _log = logging.getLogger("keras_effnets")
 TIMEOUT = 30.0
@@ -149,7 +149,7 @@ def _fetch(url: str, partial: _Partial, limit: int, progress: Progress) -> None:
 
 def _receive(url: str, partial: _Partial, limit: int, progress: Progress) -> None:
     """Receives what is still to come, over one connection."""
-    request = urllib.request.Request(url, headers={"User-Agent": f"keras_effnets/{VERSION}"})
+    request = urllib.request.Request(url, headers={"User-Agent": f"keras_effnets/{__version__}"})
     if partial.size:
         request.add_header("Range", f"bytes={partial.size}-")
     with _network():

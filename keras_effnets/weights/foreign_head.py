@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from keras_effnets.weights.names.rule import Rule
 from weights_tools.formats.checkpoint import Checkpoint
-from weights_tools.rules import Rule
 
 _MAX_POOLING = "globalmaxpooling2d"
 

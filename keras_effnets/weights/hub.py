@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_effnets.version import VERSION
+from weights_tools import __version__
 from weights_tools.formats.our_format import WeightsFile
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def fetch(reference: str, model: str) -> Path:
             f"weights={reference!r} needs the package huggingface_hub, which is not installed; "
             f"pip install 'keras_effnets[hub]' brings it"
         ) from None
-    api = HfApi(library_name="keras_effnets", library_version=VERSION)
+    api = HfApi(library_name="keras_effnets", library_version=__version__)
     with _errors_in_plain_words(wanted, api.endpoint, model):
         files = _listed(api, wanted)
         if files is None:

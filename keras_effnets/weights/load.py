@@ -144,7 +144,7 @@ def _open(
 ) -> Stored:
     if path is None:
         assert info is not None
-        return published(info, config)
+        return published(info, build, config)
     if path.name.endswith(".keras") and is_ours(path):
         return keras_archive(path, config)
     if path.name.endswith(".weights.h5") and is_ours(path):

@@ -22,11 +22,14 @@ from weights_tools.formats.our_format import WeightsFile
 if TYPE_CHECKING:
     from keras_effnets.plan.config import ModelConfig
     from keras_effnets.plan.interface import Interface
+    from weights_tools.formats.checkpoint import Checkpoint
 
 _log = logging.getLogger("keras_effnets")
 C = TypeVar("C", bound="ModelConfig")
 CLASSIFIER_BIASES = ("layers/classifier/dense/vars/1", "layers/conv_classifier/conv/vars/1")
 """Of a dense and of a convolved classifier, in Keras's `.weights.h5`."""
+_PACKAGE = "keras_effnets>"
+"""What Keras puts before the name of a class that is registered here."""
 _AUXILIARY_GROUP = "layers/auxiliary_classifier"
 """Of the first of them in Keras's `.weights.h5`."""
 
@@ -56,7 +59,6 @@ def is_ours(path: Path) -> bool:
     """
     from weights_tools.formats.checkpoint import read_checkpoint
     from weights_tools.formats.digests import OURS, check_digests
-    from weights_tools.verify.our_network import has_our_layers
 
     checkpoint = read_checkpoint(path)
     if OURS in checkpoint.metadata:
@@ -64,26 +66,43 @@ def is_ours(path: Path) -> bool:
     return has_our_layers(checkpoint)
 
 
-def published(info: WeightsInfo, config: "ModelConfig") -> Stored:
-    """Of a published set, converted at its first use."""
-    from weights_tools.convert import RULES_VERSION, convert
+def has_our_layers(checkpoint: "Checkpoint") -> bool:
+    """Whether a file of Keras's has layers of ours in it.
 
+    Its config says so, where it has one; a file of weights alone has only the names of classes.
+    """
+    told = [layer for layer in checkpoint.layers.values() if layer.config]
+    if told:
+        return any(layer.registered.startswith(_PACKAGE) for layer in told)
+    kinds = {
+        name.removeprefix(_PACKAGE).lower()
+        for name in keras.saving.get_custom_objects()
+        if name.startswith(_PACKAGE)
+    }
+    return any(layer.kind in kinds for layer in checkpoint.layers.values())
+
+
+def published(
+    info: WeightsInfo, build: Callable[[C, "Interface"], keras.Model], config: C
+) -> Stored:
+    """A published set, converted at its first use."""
     if getattr(config, "aux_heads", False):
         # The conversion that is kept has none.
         return foreign(cache.locate(info, config.name), info, config)
-    name = cache.conversion_name(info, config.name, RULES_VERSION)
+    name = cache.conversion_name(info, config.name)
     converted = cache.find(cache.CONVERTED, name)
     if converted is None:
+        from keras_effnets.weights.convert import convert_published
+
         source = cache.locate(info, config.name)
+        write = partial(convert_published, source, info, build, as_published(config))
         try:
-            converted = cache.keep(
-                cache.CONVERTED, name, lambda path: convert(source, config.name, path)
-            )
+            converted = cache.keep(cache.CONVERTED, name, write)
         except OSError as error:
             # A full disk costs the conversion each time, and nothing else.
             _log.warning("the conversion of %s is not kept: %s", source, error)
             return foreign(source, info, config)
-    # A set without a hash was not known to the converter, which then took the network's preset.
+    # An older conversion of a set without a hash recorded the network's preset, not the set's.
     return replace(our_file(WeightsFile(converted), config), preset=info.preset)
 
 
@@ -105,15 +124,16 @@ def foreign(
         info.preset if info else conversion.preset,
         conversion.values,
         conversion.epsilon,
-        _defaults(config, info.profile) if info else {},
+        as_published(replace(config, profile=info.profile)).settings if info else {},
     )
 
 
-def _defaults(config: "ModelConfig", profile: str) -> dict[str, Any]:
-    """The settings under which a network is published."""
-    defaults = {each.name: each.default for each in fields(config) if each.name in config.settled}
+def as_published(config: C) -> C:
+    """The config with the options under which networks are published, where weights fit others."""
+    names = (*config.settled, "output_stride")
+    defaults = {field.name: field.default for field in fields(config) if field.name in names}
     # The checker cannot know which fields these are.
-    return replace(config, profile=profile, **defaults).settings  # type: ignore[arg-type]
+    return replace(config, **defaults)  # type: ignore[arg-type]
 
 
 def our_file(file: WeightsFile, config: "ModelConfig") -> Stored:

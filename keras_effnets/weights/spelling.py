@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from keras_effnets.plan.config import ModelConfig
+from keras_effnets.weights.names.rule import Foreign, Rule, Source
 from weights_tools.formats.checkpoint import Checkpoint, CheckpointError
-from weights_tools.rules import Foreign, Rule, Source, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Spelling:
     """A source, and the place of its names in a file."""
 
     name: str
-    """As `weights_tools.rules` calls it."""
+    """A key of the config's `spellings`."""
     source: Source
     rules: list[Rule]
     """With the prefix before the source's keys."""
@@ -59,7 +59,7 @@ def find_spelling(
         ValueError: For a source that the network's family has not.
         CheckpointError: If the names are no spelling of the network's, or of more than one.
     """
-    spellings = sources_of(config)
+    spellings = config.spellings
     if source is not None and source not in spellings:
         raise ValueError(
             f"source={source!r} is none of those of {config.family}: {_list(spellings)}"

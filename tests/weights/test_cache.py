@@ -18,10 +18,10 @@ from torchvision_import import import_torchvision
 import keras_effnets
 from keras_effnets.weights import cache
 from keras_effnets.weights import download as download_module
+from keras_effnets.weights.cache import RULES_VERSION
 from keras_effnets.weights.catalog import WEIGHTS
 from keras_effnets.weights.download import partial_name
 from weights_tools import convert as convert_module
-from weights_tools.convert import RULES_VERSION
 
 LITE0 = WEIGHTS["efficientnet_lite0"][0]
 NAME = "efficientnet_lite0-EFFICIENTNET_PYTORCH-57934424"

@@ -20,7 +20,6 @@ from keras_effnets.plan.deferred import outline, variables_by_path
 from keras_effnets.weights import hub
 from keras_effnets.weights.names.rule import AXES
 from weights_tools.convert import convert
-from weights_tools.rules import sources_of
 
 constants = pytest.importorskip(
     "huggingface_hub.constants", reason="huggingface_hub is in the extra `hub`"
@@ -162,7 +161,7 @@ def timm_folder(tmp_path):
     shapes = outline(partial(builder, weights=None))
     rng = np.random.default_rng(0)
     tensors = {}
-    for rule in sources_of(builder.config)["timm"].rules(builder.config):
+    for rule in builder.config.spellings["timm"].rules(builder.config):
         shape = np.empty(len(AXES[rule.kind]), int)
         shape[list(AXES[rule.kind])] = shapes[rule.target]
         tensors[rule.source] = rng.uniform(0.5, 1.5, tuple(shape)).astype(np.float32)

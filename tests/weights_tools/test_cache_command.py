@@ -11,9 +11,9 @@ import pytest
 import running
 
 from keras_effnets.weights import cache
+from keras_effnets.weights.cache import RULES_VERSION
 from keras_effnets.weights.catalog import WEIGHTS
 from weights_tools import cli
-from weights_tools.convert import RULES_VERSION
 
 run = partial(running.run, cli.app, "cache")
 

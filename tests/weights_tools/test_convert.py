@@ -22,7 +22,6 @@ from weights_tools.convert import Conversion, convert
 from weights_tools.export_source import find_donor
 from weights_tools.formats.checkpoint import CheckpointError, read_checkpoint
 from weights_tools.formats.our_format import WeightsFile
-from weights_tools.rules import sources_of
 
 MODEL = "mobilenet_v2"
 
@@ -35,7 +34,7 @@ def source_tensors(
     shapes = outline(partial(builder, weights=None, classes=classes))
     rng = np.random.default_rng(seed)
     tensors = {}
-    for rule in sources_of(builder.config)[source].rules(builder.config):
+    for rule in builder.config.spellings[source].rules(builder.config):
         shape = np.empty(len(AXES[rule.kind]), int)
         shape[list(AXES[rule.kind])] = shapes[rule.target]
         tensors[rule.source] = rng.uniform(0.5, 1.5, tuple(shape)).astype(np.float32)
@@ -80,7 +79,7 @@ def test_every_source_gives_every_variable_its_tensor(model, source, write):
     builder = get_builder(model)
     conversion = Conversion(path, builder.config, source=source)
     assert conversion.source == source
-    assert conversion.profile == sources_of(builder.config)[source].profile
+    assert conversion.profile == builder.config.spellings[source].profile
     shapes = outline(partial(builder, weights=None))
     values = conversion.values(shapes)
     assert values.keys() == shapes.keys()

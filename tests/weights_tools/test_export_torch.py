@@ -19,14 +19,19 @@ import safetensors.torch  # noqa: E402
 
 import keras_effnets  # noqa: E402
 from keras_effnets.models.registry import get_builder  # noqa: E402
-from keras_effnets.weights.names.rule import AXES, inverse, transform  # noqa: E402
+from keras_effnets.plan.deferred import outline  # noqa: E402
+from keras_effnets.weights.names.rule import (  # noqa: E402
+    AXES,
+    inverse,
+    transform,
+    transformed_shape,
+)
 from weights_tools import cli  # noqa: E402
-from weights_tools.commands.export_torch import NETWORKS  # noqa: E402
+from weights_tools.commands.export_torch import construction  # noqa: E402
 from weights_tools.convert import convert  # noqa: E402
 from weights_tools.export_source import Donor  # noqa: E402
 from weights_tools.export_torch import TARGETS, Report, _source, export_torch  # noqa: E402
 from weights_tools.formats.checkpoint import read_checkpoint  # noqa: E402
-from weights_tools.rules import sources_of  # noqa: E402
 
 COUNTER = "num_batches_tracked"
 LITE0 = "efficientnet_lite0"
@@ -84,7 +89,7 @@ def assert_same_state(
 def in_keras(model: str, state: dict[str, "torch.Tensor"], to: str, folder: Path) -> keras.Model:
     """Our network with the numbers of a state dict."""
     torch.save(state, folder / "theirs.pth")
-    profile = sources_of(get_builder(model).config)[to].profile
+    profile = get_builder(model).config.spellings[to].profile
     return keras_effnets.create_model(model, weights=folder / "theirs.pth", profile=profile)
 
 
@@ -272,7 +277,7 @@ def test_only_targets_of_the_same_habits_are_taken(model, profile, epsilon, fitt
         assert set(str(error.value).rpartition("; to=")[2].removesuffix(" fits").split(" or ")) == (
             set(named.split(" or ")) if fitting else {"nothing"}
         )
-        if to in sources_of(config):
+        if to in config.spellings:
             assert f"of profile '{profile}'" in str(error.value)
 
 
@@ -414,13 +419,17 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_target_is_named_as_its_library_names_it():
+def test_the_line_that_makes_a_network_is_the_librarys():
     found = [
-        NETWORKS[to](model, classes)[1]
+        construction(to, spelled(model, to), classes)[1]
         for to, model, classes in [
             ("torchvision", "efficientnet_b0", 1000),
             ("torchvision", "mobilenet_v2", 3),
             ("timm", "mobilenet_v2", 1000),
+            ("timm", "se_resnext50_32x4d", 1000),
+            ("timm", "mobilenet_v1", 1000),
+            ("timm", "efficientnet_v2_s", 1000),
+            ("timm_tf", "mobilenet_v3_large", 5),
             ("timm_tf", "efficientnet_b0", 3),
             ("efficientnet_pytorch", "efficientnet_lite0", 3),
         ]
@@ -429,7 +438,90 @@ def test_every_target_is_named_as_its_library_names_it():
         "torchvision.models.efficientnet_b0()",
         "torchvision.models.mobilenet_v2(num_classes=3)",
         "timm.create_model('mobilenetv2_100')",
+        "timm.create_model('seresnext50_32x4d')",
+        "timm.create_model('mobilenetv1_100')",
+        "timm.create_model('efficientnetv2_s')",
+        "timm.create_model('tf_mobilenetv3_large_100', num_classes=5)",
         "timm.create_model('tf_efficientnet_b0', num_classes=3)",
         "EfficientNet.from_name('efficientnet-lite0', num_classes=3)",
     ]
-    assert NETWORKS.keys() == set(TARGETS)
+
+
+def spelled(model: str, to: str) -> str | None:
+    config = get_builder(model).config
+    return config.spellings[to].architecture(config)
+
+
+def test_every_network_has_the_librarys_name_or_none():
+    """A name is one that the library knows; None, one that it has not under any."""
+    torchvision = import_torchvision().models.list_models()
+    timm = pytest.importorskip("timm", reason="timm is not installed").list_models()
+    libraries = {"torchvision": torchvision, "timm": timm, "timm_tf": timm}
+    found = {
+        (model, to): spelled(model, to)
+        for model in keras_effnets.list_models()
+        for to in libraries
+        if to in get_builder(model).config.spellings
+    }
+    unknown = {key: name for key, name in found.items() if name and name not in libraries[key[1]]}
+    assert not unknown
+    assert {key for key, name in found.items() if name is None} == {
+        ("alexnet_2012", "torchvision"),
+        ("inception_v1", "torchvision"),
+        ("densenet264", "torchvision"),
+        ("densenet264", "timm"),
+        ("densenet_cifar", "torchvision"),
+        ("densenet_cifar", "timm"),
+        ("mobilenet_v1_0.25", "timm"),
+        ("mobilenet_v1_0.5", "timm"),
+        ("mobilenet_v1_0.75", "timm"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "to"),
+    [
+        ("densenet121", "timm"),
+        ("efficientnet_b0", "timm"),
+        ("efficientnet_b0", "timm_tf"),
+        ("efficientnet_lite0", "timm"),
+        ("efficientnet_lite0", "timm_tf"),
+        ("efficientnet_v2_s", "timm"),
+        ("efficientnet_v2_s", "timm_tf"),
+        ("mobilenet_v1", "timm"),
+        ("mobilenet_v2", "timm"),
+        ("mobilenet_v3_small", "timm"),
+        ("mobilenet_v3_small", "timm_tf"),
+        ("resnet18", "timm"),
+        ("resnext50_32x4d", "timm"),
+        ("se_resnet50", "timm"),
+        ("se_resnext50_32x4d", "timm"),
+        ("vgg11_bn", "timm"),
+        ("wide_resnet50_2", "timm"),
+    ],
+)
+def test_timms_network_of_that_name_has_these_tensors(model, to):
+    """For every family that timm has: what is written under the name loads strictly there."""
+    import_torchvision()
+    pytest.importorskip("timm", reason="timm is not installed")
+    builder = get_builder(model)
+    shapes = outline(partial(builder, weights=None, profile=builder.config.spellings[to].profile))
+    imported, network = construction(to, spelled(model, to), 1000)
+    with torch.device("meta"):
+        names = {}
+        exec(imported, names)
+        expected = {
+            key: tuple(tensor.shape)
+            for key, tensor in eval(network, names).state_dict().items()
+            if not key.endswith(COUNTER)
+        }
+    rules = list(builder.config.spellings[to].rules(builder.config))
+    assert {rule.source for rule in rules} == expected.keys()
+    for rule in rules:
+        assert transformed_shape(rule.kind, expected[rule.source]) == shapes[rule.target]
+
+
+def test_a_network_that_timm_lacks_is_refused(tmp_path):
+    model = keras_effnets.MobileNetV1_025(weights=None, profile="torch")
+    with pytest.raises(ValueError, match=r"no network there is known to be mobilenet_v1_0\.25"):
+        export_torch(model, tmp_path / "m.pth", to="timm")

@@ -72,8 +72,8 @@ def prune(
     Files of others are never touched, nor those that a process is at work on.
     """
     with native_messages_dropped():
+        from keras_effnets.weights.cache import RULES_VERSION
         from weights_tools.cached_files import CONVERSION, DOWNLOAD, LOCK, cached, remove
-        from weights_tools.convert import RULES_VERSION
 
     def goes(file: Cached) -> bool:
         if file.kind == DOWNLOAD:

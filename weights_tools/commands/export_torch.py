@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +53,7 @@ def export_torch(
     seconds = time.perf_counter() - start
     size = report.out.stat().st_size
     preset = report.preset
-    imported, network = NETWORKS[report.to](report.model, report.classes)
+    imported, network = construction(report.to, report.architecture, report.classes)
     loaded, reading = _reading(report)
     show_pairs(
         {
@@ -87,34 +86,14 @@ def _shares(pixels: tuple[float, float, float]) -> str:
     return f"({', '.join(f'{value / 255:.6g}' for value in pixels)})"
 
 
-def _torchvision(model: str, classes: int) -> tuple[str, str]:
+def construction(to: str, architecture: str, classes: int) -> tuple[str, str]:
+    """The import and the expression that make a library's network."""
     options = f"num_classes={classes}" if classes != 1000 else ""
-    return "import torchvision", f"torchvision.models.{model}({options})"
-
-
-def _timm(model: str, classes: int, prefix: str = "") -> tuple[str, str]:
-    name = prefix + {"mobilenet_v2": "mobilenetv2_100"}.get(model, model)
-    options = f", num_classes={classes}" if classes != 1000 else ""
-    return "import timm", f"timm.create_model({name!r}{options})"
-
-
-def _timm_tf(model: str, classes: int) -> tuple[str, str]:
-    return _timm(model, classes, "tf_")
-
-
-def _efficientnet_pytorch(model: str, classes: int) -> tuple[str, str]:
-    package = "efficientnet_lite_pytorch" if "_lite" in model else "efficientnet_pytorch"
-    options = f", num_classes={classes}" if classes != 1000 else ""
-    return (
-        f"from {package} import EfficientNet",
-        f"EfficientNet.from_name({model.replace('_', '-')!r}{options})",
-    )
-
-
-NETWORKS: dict[str, Callable[[str, int], tuple[str, str]]] = {
-    "torchvision": _torchvision,
-    "timm": _timm,
-    "timm_tf": _timm_tf,
-    "efficientnet_pytorch": _efficientnet_pytorch,
-}
-"""By target: the import and the expression that make a network, from our name and its classes."""
+    if to == "torchvision":
+        return "import torchvision", f"torchvision.models.{architecture}({options})"
+    arguments = ", ".join(filter(None, (repr(architecture), options)))
+    if to == "efficientnet_pytorch":
+        lite = "-lite" in architecture
+        package = "efficientnet_lite_pytorch" if lite else "efficientnet_pytorch"
+        return f"from {package} import EfficientNet", f"EfficientNet.from_name({arguments})"
+    return "import timm", f"timm.create_model({arguments})"

@@ -18,16 +18,6 @@ from keras_effnets.models.registry import get_builder
 from keras_effnets.weights.catalog import WEIGHTS, WeightsInfo
 from weights_tools.verify import nin_in_torch as nin_peer
 
-TIMM_NAMES = {
-    "mobilenet_v2": "mobilenetv2_100",
-    "se_resnet50": "seresnet50",
-    "se_resnet101": "seresnet101",
-    "se_resnet152": "seresnet152",
-    "se_resnext50_32x4d": "seresnext50_32x4d",
-    "se_resnext101_32x4d": "seresnext101_32x4d",
-}
-"""By ours; the others are the same."""
-
 
 class NoPeerError(OSError):
     """The library that has the reference network cannot be used here."""
@@ -116,14 +106,17 @@ def _torchvision(model: str, classes: int, published: WeightsInfo | None, side: 
 
 
 def _timm(
-    prefix: str, model: str, classes: int, published: WeightsInfo | None, side: int | None
+    source: str, model: str, classes: int, published: WeightsInfo | None, side: int | None
 ) -> Peer:
     try:
         timm = importlib.import_module("timm")
         data = importlib.import_module("timm.data")
     except (ImportError, RuntimeError) as error:  # it imports torchvision
         raise _absent("timm", error) from error
-    name = prefix + TIMM_NAMES.get(model, model)
+    config = get_builder(model).config
+    name = config.spellings[source].architecture(config)
+    if name is None:
+        raise ValueError(f"timm has no {model}: its checkpoints cannot be compared")
     network = timm.create_model(name, pretrained=False, num_classes=classes)
     options = data.resolve_data_config({}, model=network)
     if side is not None:
@@ -153,8 +146,9 @@ def _efficientnet_pytorch(
     except ImportError as error:
         raise _absent(package, error) from error
     # Without a size it pads for whatever side it is shown; with one, for that side only.
+    spelling = get_builder(model).config.spellings["efficientnet_pytorch"]
     network = library.EfficientNet.from_name(
-        model.replace("_", "-", 1), num_classes=classes, image_size=None
+        spelling.architecture(get_builder(model).config), num_classes=classes, image_size=None
     )
     # What its publisher states, and not what the file to be verified says.
     config = replace(get_builder(model).config, profile="tensorflow", preset=None)
@@ -197,8 +191,8 @@ def _by_preset(
 PEERS: dict[str, Callable[[str, int, WeightsInfo | None, int | None], Peer]] = {
     "torchvision": _torchvision,
     "torchvision_legacy": _torchvision,
-    "timm": partial(_timm, ""),
-    "timm_tf": partial(_timm, "tf_"),
+    "timm": partial(_timm, "timm"),
+    "timm_tf": partial(_timm, "timm_tf"),
     "efficientnet_pytorch": _efficientnet_pytorch,
     "sequential": _sequential,
 }

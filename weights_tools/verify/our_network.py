@@ -13,27 +13,10 @@ from keras_effnets.images.preset import Preset
 from keras_effnets.layers import separate_norms
 from keras_effnets.models.registry import get_builder
 from keras_effnets.plan.deferred import variables_by_path
-from weights_tools.formats.checkpoint import Checkpoint, read_checkpoint
+from keras_effnets.weights.open import has_our_layers
+from weights_tools.formats.checkpoint import read_checkpoint
 from weights_tools.formats.our_format import digest
 from weights_tools.verify.activations import Observer, Samples
-
-_PACKAGE = "keras_effnets>"
-
-
-def has_our_layers(checkpoint: Checkpoint) -> bool:
-    """Whether a file of Keras's has layers of ours in it.
-
-    Its config says so, where it has one; a file of weights alone has only the names of classes.
-    """
-    told = [layer for layer in checkpoint.layers.values() if layer.config]
-    if told:
-        return any(layer.registered.startswith(_PACKAGE) for layer in told)
-    kinds = {
-        name.removeprefix(_PACKAGE).lower()
-        for name in keras.saving.get_custom_objects()
-        if name.startswith(_PACKAGE)
-    }
-    return any(layer.kind in kinds for layer in checkpoint.layers.values())
 
 
 def provenance(file: Path) -> dict[str, str] | None:

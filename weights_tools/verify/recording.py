@@ -57,7 +57,7 @@ class Reference:
     versions: Mapping[str, str]
     """Of everything that had a part, by package."""
     source: str
-    """Whose key names its checkpoint has, as `weights_tools.rules` spells it."""
+    """Whose key names its checkpoint has, as the config's `spellings` have it."""
     profile: str
     sha256: str
     """Of its checkpoint."""

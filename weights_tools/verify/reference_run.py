@@ -16,8 +16,8 @@ from keras_effnets.plan.deferred import outline
 from keras_effnets.weights.cache import sha256
 from keras_effnets.weights.catalog import find_by_hash
 from keras_effnets.weights.conversion import Conversion
+from keras_effnets.weights.names.rule import Rule
 from weights_tools.formats.our_format import digest
-from weights_tools.rules import Rule, sources_of
 from weights_tools.verify.activations import MEANS, PREPARED, Observer, Samples, relative_error
 from weights_tools.verify.libraries import Peer, find_peer, import_torch
 from weights_tools.verify.recording import Reference
@@ -63,7 +63,7 @@ def run_reference(
     peer = find_peer(conversion.source, model, classes, published, side)
     # As the network calls them: a file may have more before the names, older ones, or a head called
     # otherwise.
-    spelled = sources_of(builder.config)[peer.source or conversion.source]
+    spelled = builder.config.spellings[peer.source or conversion.source]
     rules = list(spelled.rules(builder.config))
     tensors = {rule.target: conversion.tensors[rule.source] for rule in conversion.rules}
     _load(peer, {rule.source: tensors[rule.target] for rule in rules})

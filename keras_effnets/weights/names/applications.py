@@ -15,7 +15,7 @@ PUBLISHED = np.array([0.229, 0.224, 0.225])
 _EPSILON = 1e-7  # Keras's, below which no Normalization divides
 
 
-def unit(conv: str, norm: str, target: str) -> Iterator[Rule]:
+def conv_norm(conv: str, norm: str, target: str) -> Iterator[Rule]:
     """A convolution without bias and its batch norm."""
     yield Rule(f"{conv}/kernel", f"{target}/conv/kernel", "kernel")
     yield from batch_norm(norm, f"{target}/norm")

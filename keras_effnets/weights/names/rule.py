@@ -74,6 +74,8 @@ class Source:
     """How the file's network wants its pictures, where that is not as the profile has it.
 
     Raises ValueError for a file that says it in a way that can't be followed."""
+    architecture: Callable[[Any], str | None] = lambda config: str(config.name)
+    """The library's name of a config's network; None where the library does not have it."""
 
 
 def transform(kind: str, tensor: np.ndarray) -> np.ndarray:
@@ -131,7 +133,7 @@ def _squeezed_kind(kind: str) -> str:
     return inner if name == "squeeze" else ""
 
 
-def unit(conv: str, norm: str, target: str, kind: str = "conv") -> Iterator[Rule]:
+def conv_norm(conv: str, norm: str, target: str, kind: str = "conv") -> Iterator[Rule]:
     """A convolution without bias and its batch norm, as `ConvNormAct` holds them."""
     yield Rule(f"{conv}.weight", f"{target}/conv/kernel", kind)
     yield from batch_norm(norm, f"{target}/norm")
@@ -149,3 +151,24 @@ def biased(layer: str, target: str, kind: str) -> Iterator[Rule]:
     """A layer with kernel and bias."""
     yield Rule(f"{layer}.weight", f"{target}/kernel", kind)
     yield Rule(f"{layer}.bias", f"{target}/bias", "vector")
+
+
+def hidden_top(side: int, first: int, second: int, last: int) -> Iterator[Rule]:
+    """The dense layers after flattened features of `side` × `side`, by their numbers.
+
+    PyTorch's sequences number every module: `features.{n}` and `classifier.{n}`.
+    """
+    yield from biased(f"classifier.{first}", "fc6/dense", f"flatten:{side}")
+    yield from biased(f"classifier.{second}", "fc7/dense", "dense")
+    yield from biased(f"classifier.{last}", "classifier/dense", "dense")
+
+
+def convolutions(source: str, target: str, count: int) -> Iterator[Rule]:
+    """The convolutions of a residual block, `conv{n}` and `bn{n}` in torchvision's names."""
+    for part in range(1, count + 1):
+        yield from conv_norm(f"{source}.conv{part}", f"{source}.bn{part}", f"{target}/conv{part}")
+
+
+def projection(source: str, target: str) -> Iterator[Rule]:
+    """The projection of a residual block's shortcut, `downsample` in torchvision's names."""
+    yield from conv_norm(f"{source}.downsample.0", f"{source}.downsample.1", f"{target}/skip")

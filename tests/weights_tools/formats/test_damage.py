@@ -172,13 +172,12 @@ def weights() -> dict[str, "torch.Tensor"]:
     from keras_effnets.models.registry import get_builder
     from keras_effnets.plan.deferred import outline
     from keras_effnets.weights.names.rule import AXES
-    from weights_tools.rules import sources_of
 
     builder = get_builder(MODEL)
     shapes = outline(partial(builder, weights=None))
     generator = torch.Generator().manual_seed(2)
     tensors = {}
-    for rule in sources_of(builder.config)["torchvision"].rules(builder.config):
+    for rule in builder.config.spellings["torchvision"].rules(builder.config):
         shape = [0] * len(AXES[rule.kind])
         for axis, size in zip(AXES[rule.kind], shapes[rule.target], strict=True):
             shape[axis] = size

@@ -18,7 +18,7 @@ from keras_effnets.analysis.compare.figures import (
     stacking,
 )
 from keras_effnets.analysis.compare.figures.drawing import canvas
-from keras_effnets.spelling import suggestion
+from keras_effnets.models.registry import suggestion
 from weights_tools.formats.our_format import replacing
 
 SUFFIXES = (".png", ".svg")
