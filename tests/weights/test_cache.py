@@ -17,11 +17,11 @@ from torchvision_import import import_torchvision
 
 import keras_effnets
 from keras_effnets.weights import cache
+from keras_effnets.weights import convert as convert_module
 from keras_effnets.weights import download as download_module
 from keras_effnets.weights.cache import RULES_VERSION
 from keras_effnets.weights.catalog import WEIGHTS
 from keras_effnets.weights.download import partial_name
-from weights_tools import convert as convert_module
 
 LITE0 = WEIGHTS["efficientnet_lite0"][0]
 NAME = "efficientnet_lite0-EFFICIENTNET_PYTORCH-57934424"
@@ -194,8 +194,8 @@ CHILD = """
     import logging, sys
     from weights_tools.launch import native_messages_dropped
     with native_messages_dropped():
-        from keras_effnets import cache
-        from keras_effnets.catalog import WEIGHTS
+        from keras_effnets.weights import cache
+        from keras_effnets.weights.catalog import WEIGHTS
     import dataclasses
     logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
     info = dataclasses.replace(
@@ -267,7 +267,7 @@ def test_the_stand_in_ends_with_its_process(tmp_path):
         import os, sys
         from weights_tools.launch import native_messages_dropped
         with native_messages_dropped():
-            from keras_effnets import cache
+            from keras_effnets.weights import cache
         path = cache.keep("converted", "x", lambda path: path.write_bytes(b"made"))
         if os.fork() == 0:
             sys.exit()  # takes nothing away from its parent
