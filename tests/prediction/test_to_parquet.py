@@ -121,7 +121,7 @@ def test_the_command_writes_a_table(folder, model_file, tmp_path):
         cli.app, "predict", folder, "--model", model_file, "--out", out, "--engine", "litert"
     )
     assert (code, printed) == (1, "")
-    assert said.splitlines()[-1] == f"wrote {out}: 30 pictures named, 2 could not be read"
+    assert said.splitlines()[-1] == f"wrote {out}: 30 images classified, 2 could not be read"
     assert sum("can't be read as a picture" in line for line in said.splitlines()) == 2
     check(out)
     assert not out.with_name("p.parquet.parts").exists()
