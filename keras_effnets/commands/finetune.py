@@ -31,7 +31,7 @@ def finetune_command(
             help="A folder of class folders, or of train and test folders; or stanford_dogs."
         ),
     ],
-    model: Annotated[str, _option("A name from `list`, or a .keras file.", rich_help_panel=None)],
+    model: Annotated[str, _option("A name from `list`, or a .keras file.")],
     out: Annotated[Path, _option("The run's folder. An unfinished run in it is resumed.")],
     weights: Weights = None,
     classes: Annotated[
@@ -76,7 +76,9 @@ def finetune_command(
     layer_decay: Annotated[
         float, _option("Ratio of a block's learning rate to that of the next block.")
     ] = _DEFAULTS.layer_decay,
-    warmup: Annotated[float, _option("Share of a stage used for warm-up.")] = _DEFAULTS.warmup,
+    warmup: Annotated[
+        float, _option("Share of a stage's steps used for warm-up.")
+    ] = _DEFAULTS.warmup,
     weight_decay: Annotated[float, _option("Weight decay of AdamW.")] = _DEFAULTS.weight_decay,
     label_smoothing: Annotated[
         float, _option("Share of the target spread over all classes.")

@@ -1,4 +1,4 @@
-"""`keras-effnets predict`: names what is in images."""
+"""`keras-effnets predict`: classifies images."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def predict_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name what is in images. Exits 1 if an image could not be read.
+    """Classify images. Exits 1 if an image could not be read.
 
     --model may also be an artifact of `export`, which runs on its own engine.
     """

@@ -1,4 +1,4 @@
-"""`keras-effnets serve-demo`: a web page that shows what networks see in an image."""
+"""`keras-effnets serve-demo`: a web page for trying networks on images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def serve_demo_command(
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
     ] = 8000,
 ) -> None:
-    """Serve a page to drop images on: it shows classes, time, and where the network looks."""
+    """Serve a web page that shows how networks classify an image, how fast, and where they look."""
     try:
         from keras_effnets.commands.demo_page import serve
         from keras_effnets.commands.demo_page.demo_model import DemoModel

@@ -41,8 +41,7 @@ def summary_command(
         str | None,
         typer.Option(
             "--freeze",
-            help="Freeze up to a layer or stage, a share of the network, or all of it: "
-            "as when fine-tuning.",
+            help="Freeze as for fine-tuning: the name of a layer or stage, a share, or all.",
         ),
     ] = None,
     definition: Annotated[

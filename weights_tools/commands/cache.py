@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HELP = """Manage the checkpoints that weights="imagenet" downloaded and converted.
 
-Checkpoints of hf:// are in the Hugging Face Hub's own cache: see `hf cache`."""
+Checkpoints from hf:// are in the Hugging Face Hub's own cache: see `hf cache`."""
 
 
 def path_command() -> None:
@@ -65,7 +65,7 @@ def prune_command(
         bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")
     ] = False,
 ) -> None:
-    """Remove conversions by the rules of other releases, and leftovers of stopped processes.
+    """Remove conversions by other releases' rules, and leftovers of interrupted processes.
 
     Files of other programs and files in use are never removed.
     """
@@ -73,7 +73,7 @@ def prune_command(
         from weights_tools.cached_files import CONVERSION, DOWNLOAD, LOCK, cached, remove
         from weights_tools.convert import RULES_VERSION
 
-    def goes(file: Cached) -> bool:
+    def is_removable(file: Cached) -> bool:
         if file.kind == DOWNLOAD:
             return everything or (downloads and not file.is_used)
         if file.kind == CONVERSION:
@@ -81,7 +81,7 @@ def prune_command(
         return True
 
     freed = []
-    for file in filter(goes, list(cached())):
+    for file in filter(is_removable, list(cached())):
         if not dry_run and not remove(file):
             echo(f"kept, because a process is using it: {file.path}")
         elif file.kind != LOCK:

@@ -32,7 +32,11 @@ def convert_command(
     ] = None,
     source: NamingScheme = None,
     no_top: Annotated[
-        bool, typer.Option("--no-top", help="Omit the classifier, and its pooling and dropout.")
+        bool,
+        typer.Option(
+            "--no-top",
+            help="Omit the weights that include_top=False leaves out, such as the classifier.",
+        ),
     ] = False,
     allow_nonfinite: Annotated[
         bool, typer.Option("--allow-nonfinite", help="Accept NaN and infinite values.")
@@ -40,8 +44,8 @@ def convert_command(
     stride: Annotated[
         str | None,
         typer.Option(
-            help="For a ResNet: where the checkpoint has its strides, v1 (the paper) or v1.5. "
-            "Default: as its library does."
+            help="For a ResNet: stride placement, v1 (the paper) or v1.5. Default: that of its "
+            "library."
         ),
     ] = None,
     verify: Annotated[

@@ -44,7 +44,7 @@ def export_torch_command(
         typer.Option(help="torch or tensorflow, if the file does not record it."),
     ] = None,
 ) -> None:
-    """Write a network's weights for PyTorch. Fails if the library's network computes otherwise."""
+    """Write a network's weights for PyTorch. Fails if the library's network is a different one."""
     check_output("--out", out)
     with native_messages_dropped():
         from weights_tools.export_torch import export_torch
