@@ -132,8 +132,8 @@ def test_the_command_writes_a_table(folder, model_file, tmp_path):
     [
         (["--out", "p.csv"], "--out 'p.csv': expected a path ending in .parquet"),
         (["--out", "none/p.parquet"], "there is no folder none"),
-        (["--out", "p.parquet", "--json"], "neither --sheet nor --json"),
-        (["--ray", "2"], "--ray 2: goes with --out"),
+        (["--out", "p.parquet", "--json"], "--out can't be combined with --sheet or --json"),
+        (["--ray", "2"], "--ray 2 needs --out"),
         (["--engine", "fast"], "engine='fast': expected one of"),
     ],
 )

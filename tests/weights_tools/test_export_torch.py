@@ -393,8 +393,8 @@ def test_the_printed_lines_load_it(name, tmp_path, monkeypatch):
     assert shown["wrote"] == name
     assert shown["tensors"] == "247"
     assert shown["counters"] == "49 num_batches_tracked, 0 of them known"
-    assert shown["pictures"] == (
-        "RGB / 255, less (0.498039, 0.498039, 0.498039), over (0.501961, 0.501961, 0.501961); "
+    assert shown["images"] == (
+        "RGB / 255, minus (0.498039, 0.498039, 0.498039), over (0.501961, 0.501961, 0.501961); "
         "bicubic to 256, crop 224"
     )
 
