@@ -21,8 +21,8 @@ from keras_effnets.export.export_checked import TOLERANCE, export_checked, new_f
 from keras_effnets.export.frozen_graph import freeze_graph
 from keras_effnets.export.parity import Array
 from keras_effnets.export.quantisation_cost import rounding
-from keras_effnets.export.quiet import quiet
 from keras_effnets.export.runtimes import LiteRT, require
+from weights_tools.formats.native_output import all_messages_dropped
 
 PRECISIONS = (None, "float16", "dynamic", "int8")
 _LOOSE = {"float16": 1e-2, "dynamic": None, "int8": None}
@@ -150,7 +150,7 @@ def _quantized(model: keras.Model, examples: Array, keep_float: Sequence[str]) -
     converter._experimental_calibrate_only = True
     calibrated = converter.convert()
     kept = _nodes(calibrated, model, keep_float)
-    with quiet():
+    with all_messages_dropped():
         return mlir_quantize(calibrated, denylisted_ops=_FLOAT_OPERATORS, denylisted_nodes=kept)
 
 

@@ -20,8 +20,8 @@ from keras_effnets.export.export_checked import TOLERANCE, export_checked, new_f
 from keras_effnets.export.frozen_graph import INPUT, OUTPUT, freeze_graph
 from keras_effnets.export.parity import Array
 from keras_effnets.export.quantisation_cost import rounding
-from keras_effnets.export.quiet import quiet
 from keras_effnets.export.runtimes import OpenVINO, has_bfloat16, require
+from weights_tools.formats.native_output import all_messages_dropped
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 MOST = 300
@@ -125,7 +125,7 @@ def _converted(model: keras.Model, batch: int | None) -> Any:
 
 
 def _quantized(network: Any, examples: Array) -> Any:
-    with quiet():  # it draws bars
+    with all_messages_dropped():  # it draws bars
         import nncf
 
         return nncf.quantize(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_effnets.export.quiet import quiet
+from weights_tools.formats.native_output import all_messages_dropped
 
 Array = NDArray[np.float32]
 
@@ -92,7 +92,7 @@ class LiteRT:
         self._interpreter = Interpreter(model_path=str(path), num_threads=cores(threads))
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
-        with quiet():  # XNNPACK greets
+        with all_messages_dropped():  # XNNPACK greets
             self._interpreter.allocate_tensors()
         self._batch = 1
 

@@ -121,7 +121,7 @@ def test_the_command_writes_a_table(folder, model_file, tmp_path):
         cli.app, "predict", folder, "--model", model_file, "--out", out, "--engine", "litert"
     )
     assert (code, printed) == (1, "")
-    assert said.splitlines()[-1] == f"wrote {out}: 30 pictures named, 2 could not be read"
+    assert said.splitlines()[-1] == f"wrote {out}: 30 images classified, 2 could not be read"
     assert sum("can't be read as a picture" in line for line in said.splitlines()) == 2
     check(out)
     assert not out.with_name("p.parquet.parts").exists()
@@ -132,8 +132,8 @@ def test_the_command_writes_a_table(folder, model_file, tmp_path):
     [
         (["--out", "p.csv"], "--out 'p.csv': expected a path ending in .parquet"),
         (["--out", "none/p.parquet"], "there is no folder none"),
-        (["--out", "p.parquet", "--json"], "neither --sheet nor --json"),
-        (["--ray", "2"], "--ray 2: goes with --out"),
+        (["--out", "p.parquet", "--json"], "--out can't be combined with --sheet or --json"),
+        (["--ray", "2"], "--ray 2 needs --out"),
         (["--engine", "fast"], "engine='fast': expected one of"),
     ],
 )

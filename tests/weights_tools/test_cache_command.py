@@ -1,4 +1,4 @@
-"""`weights-tools cache`: what is there, what of it goes, and what never does."""
+"""`weights-tools cache`: what it lists, what it removes, and what it never touches."""
 
 import json
 import os
@@ -73,13 +73,13 @@ def test_path_is_the_folder(home):
 
 
 def test_an_empty_cache(home):
-    assert run("list") == (0, "nothing is cached\n", "")
+    assert run("list") == (0, "the cache is empty\n", "")
     assert run("list", "--json") == (0, "[]\n", "")
     assert run("prune") == (0, "freed 0.0 kB in 0 files\n", "")
     assert not home.exists()
 
 
-def test_list_says_what_is_of_use(filled):
+def test_list_tells_which_files_are_used(filled):
     code, out, err = run("list", "--json")
     assert (code, err) == (0, "")
     found = {Path(each["path"]).relative_to(filled).as_posix(): each for each in json.loads(out)}
@@ -135,14 +135,14 @@ def test_prune_removes_what_it_says_and_nothing_else(options, gone, filled):
     assert there(filled) == before - gone - {*LOCKED}
 
 
-def test_prune_leaves_what_a_process_is_at_work_on(filled):
+def test_prune_keeps_files_in_use(filled):
     with cache.lock(filled, V1.file):
         code, out, err = run("prune", "--all")
     assert (code, err) == (0, "")
     left = there(filled)
     assert {TO_CONVERT, TEMPORARY[0]} < left
     assert TEMPORARY[1] not in left
-    assert f"left, a process is at work on it: {filled / TEMPORARY[0]}" in out
+    assert f"kept, because a process is using it: {filled / TEMPORARY[0]}" in out
 
 
 def test_prune_of_a_cache_that_cannot_be_changed_fails(filled, monkeypatch):

@@ -398,8 +398,8 @@ def test_the_printed_lines_load_it(name, tmp_path, monkeypatch):
     assert shown["wrote"] == name
     assert shown["tensors"] == "247"
     assert shown["counters"] == "49 num_batches_tracked, 0 of them known"
-    assert shown["pictures"] == (
-        "RGB / 255, less (0.498039, 0.498039, 0.498039), over (0.501961, 0.501961, 0.501961); "
+    assert shown["images"] == (
+        "RGB / 255, minus (0.498039, 0.498039, 0.498039), over (0.501961, 0.501961, 0.501961); "
         "bicubic to 256, crop 224"
     )
 
@@ -431,6 +431,9 @@ def test_the_line_that_makes_a_network_is_the_librarys():
             ("timm", "efficientnet_v2_s", 1000),
             ("timm_tf", "mobilenet_v3_large", 5),
             ("timm_tf", "efficientnet_b0", 3),
+            ("timm", "se_resnet50", 1000),
+            ("timm_tf", "efficientnet_v2_s", 1000),
+            ("timm_tf", "mobilenet_v3_large", 1000),
             ("efficientnet_pytorch", "efficientnet_lite0", 3),
         ]
     ]
