@@ -21,8 +21,7 @@ from keras_effnets.weights.cache import sha256
 from keras_effnets.weights.catalog import WeightsInfo, find_by_hash
 from keras_effnets.weights.conversion import Conversion
 from weights_tools.formats.checkpoint import read_checkpoint
-from weights_tools.formats.digests import OURS
-from weights_tools.formats.our_format import LAYOUT, digest, write_weights_file
+from weights_tools.formats.our_format import LAYOUT, OURS, digest, write_weights_file
 
 __all__ = ["OUTPUTS", "RULES_VERSION", "Conversion", "Report", "convert"]
 

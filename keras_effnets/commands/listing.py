@@ -16,7 +16,7 @@ from keras_effnets.commands.terminal import complain, listing, literal, record, 
 from keras_effnets.commands.words import NONE, percent, sizes, triple
 from keras_effnets.models.registry import list_models, model_info
 from keras_effnets.weights.catalog import WeightsInfo
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 FACTS = ("name", "builder", "family", "parameters", "multiply_adds", "side")
 

@@ -20,6 +20,7 @@ from weights_tools.formats.keras_format.layouts import Layer
 from weights_tools.formats.safetensors_file import read_safetensors
 from weights_tools.formats.state_dict import check_names, common_prefix, find_state_dict
 from weights_tools.formats.tensors import FormatError
+from weights_tools.formats.text import printable
 from weights_tools.formats.torch_format.files import LEGACY_MAGIC, TorchFile, read_legacy, read_zip
 
 _ZIP_START = b"PK\x03\x04"
@@ -100,11 +101,11 @@ def read_checkpoint(path: str | os.PathLike[str], *, verify: bool = False) -> Ch
         check_names(checkpoint.tensors)
         return _without_prefix(checkpoint)
     except FormatError as error:
-        raise CheckpointError(f"{path}: {_one_line(str(error))}") from error
+        raise CheckpointError(f"{path}: {printable(str(error)[:1000])}") from error
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
     except _DAMAGE as error:
-        reason = _one_line(str(error)) or type(error).__name__
+        reason = printable(str(error)[:1000]) or type(error).__name__
         raise CheckpointError(f"{path}: is damaged or truncated ({reason})") from error
 
 
@@ -145,8 +146,3 @@ def _without_prefix(checkpoint: Checkpoint) -> Checkpoint:
     prefix = common_prefix(checkpoint.tensors)
     tensors = {name.removeprefix(prefix): value for name, value in checkpoint.tensors.items()}
     return replace(checkpoint, tensors=tensors, prefix=prefix)
-
-
-def _one_line(text: str) -> str:
-    """What a file says may hold line breaks, or codes that a terminal obeys."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:1000])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from weights_tools.formats.tensors import FormatError, numpy_dtype
 
-_DTYPES = {
+DTYPES = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
@@ -95,9 +95,9 @@ def _parse_entry(name: str, entry: object) -> tuple[int, int, str, np.dtype[Any]
         ) <= _MAX_DIMENSIONS and all(
             type(n) is int and 0 <= n < _MAX_INTEGER for n in (begin, end, *shape)
         ):
-            if dtype not in _DTYPES:
+            if dtype not in DTYPES:
                 raise FormatError(f"tensor {name!r} has dtype {dtype!r}: not supported")
-            return begin, end, name, numpy_dtype(_DTYPES[dtype]), tuple(shape)
+            return begin, end, name, numpy_dtype(DTYPES[dtype]), tuple(shape)
     raise FormatError(f"its header does not describe tensor {name!r} as it should")
 
 

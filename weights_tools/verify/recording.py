@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 from weights_tools.verify.activations import (
     LOGITS,
     MEANS,

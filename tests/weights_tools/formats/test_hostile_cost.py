@@ -303,7 +303,7 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
 CHILD = """
 import json, resource, sys, time
 from pathlib import Path
-from weights_tools.checkpoint import CheckpointError, read_checkpoint
+from weights_tools.formats.checkpoint import CheckpointError, read_checkpoint
 
 def peak():  # of this process's own memory: ru_maxrss begins with its parent's
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -80,7 +80,7 @@ def test_swapped_names_are_refused(tmp_path):
         header["a"], header["b"] = header["b"], header["a"]
 
     change_header(path, swap)
-    with pytest.raises(ValueError, match="a was changed or damaged"):
+    with pytest.raises(ValueError, match="b was changed or damaged"):
         read(path)
 
 

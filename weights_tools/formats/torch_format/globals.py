@@ -10,7 +10,7 @@ from typing import Any
 
 from weights_tools.formats.tensors import FormatError, StorageRef, TensorRef
 
-_STORAGE_DTYPES = {
+STORAGE_DTYPES = {
     "torch.DoubleStorage": "float64",
     "torch.FloatStorage": "float32",
     "torch.HalfStorage": "float16",
@@ -36,7 +36,7 @@ _BARE_DTYPES = (
     "float8_e5m2fnuz",
     "float8_e8m0fnu",
 )
-_DTYPES = {f"torch.{name}": name for name in (*_STORAGE_DTYPES.values(), *_BARE_DTYPES)}
+_DTYPES = {f"torch.{name}": name for name in (*STORAGE_DTYPES.values(), *_BARE_DTYPES)}
 
 _MAX_DIMENSIONS = 32
 # So many bits that NumPy counts with. Longer integers can be chosen to share one hash.
@@ -91,7 +91,7 @@ def describe_storage(identifier: object) -> StorageRef:
         identifier = identifier[:5]
     match identifier:
         case ("storage", Global(name), str(key), str(), count):
-            dtype = _STORAGE_DTYPES.get(name)
+            dtype = STORAGE_DTYPES.get(name)
         case _:
             raise FormatError("its pickle refers to something outside that is no storage")
     if dtype is None or type(count) is not int or not 0 <= count < _MAX_INTEGER:
@@ -181,6 +181,6 @@ _REBUILDERS: dict[str, Callable[[str, tuple[Any, ...]], object]] = {
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
 }
-NAMES = (*_REBUILDERS, *_STORAGE_DTYPES, *_DTYPES)
+NAMES = (*_REBUILDERS, *STORAGE_DTYPES, *_DTYPES)
 """All that a pickle may name."""
 _GLOBALS = {name: Global(name) for name in NAMES}
