@@ -1,4 +1,4 @@
-"""What our writer makes of tensors, torch would have made: compared byte for byte, and loaded."""
+"""Our writer's files equal torch.save's byte for byte, and torch loads them."""
 
 import io
 import pickle
@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="what torch makes of the files is what counts here")
+torch = pytest.importorskip("torch", reason="torch loads the files that are written here")
 
 from torch.utils.serialization import config  # noqa: E402
 
@@ -76,7 +76,7 @@ def case(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
 def test_every_byte_up_to_the_directory_is_torchs(case, tmp_path):
     buffer = io.BytesIO()
     torch.save(OrderedDict((name, as_torch(tensor)) for name, tensor in case.items()), buffer)
-    # Torch ends with an entry that identifies the file, and ours has no need of one.
+    # torch ends with an entry that identifies the file; we do not write it.
     with zipfile.ZipFile(buffer) as archive:
         end = archive.getinfo("archive/.data/serialization_id").header_offset
     ours = write(tmp_path / "ours.pth", case).read_bytes()
@@ -124,7 +124,7 @@ def test_storages_are_aligned_and_checksums_right(case, tmp_path):
             assert start % 64 == 0
             stored = content[start : start + entry.file_size]
             assert zlib.crc32(stored) == entry.CRC
-            if stored:  # what follows it, for whoever reads from front to back
+            if stored:  # followed by a descriptor, for readers that stream the file
                 descriptor = content[start + len(stored) :][:16]
                 assert descriptor[:8] == b"PK\7\10" + entry.CRC.to_bytes(4, "little")
                 assert descriptor[8:] == len(stored).to_bytes(4, "little") * 2
