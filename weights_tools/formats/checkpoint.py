@@ -22,8 +22,8 @@ from weights_tools.formats.state_dict import check_names, common_prefix, find_st
 from weights_tools.formats.tensors import FormatError
 from weights_tools.formats.text import printable
 from weights_tools.formats.torch_format.files import LEGACY_MAGIC, TorchFile, read_legacy, read_zip
+from weights_tools.formats.zip_archive import ZIP_START
 
-_ZIP_START = b"PK\x03\x04"
 _MAGIC_BYTES = LEGACY_MAGIC.to_bytes(10, "little")
 _OTHER_FILES = {
     b"\xff\xd8\xff": "a JPEG image",
@@ -35,7 +35,7 @@ _OTHER_FILES = {
 }
 
 # Raised by the standard library and NumPy while they parse damaged bytes.
-_DAMAGE = (
+DAMAGE = (
     ValueError,
     LookupError,
     ArithmeticError,
@@ -104,7 +104,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, verify: bool = False) -> Ch
         raise CheckpointError(f"{path}: {printable(str(error)[:1000])}") from error
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = printable(str(error)[:1000]) or type(error).__name__
         raise CheckpointError(f"{path}: is damaged or truncated ({reason})") from error
 
@@ -124,7 +124,7 @@ def _read(path: Path, verify: bool) -> Checkpoint:
             layers=keras_file.layers,
         )
     start = data[:512]
-    if start.startswith(_ZIP_START):
+    if start.startswith(ZIP_START):
         return _checkpoint_of(path, "torch zip", read_zip(data, verify))
     if start.startswith(b"\x80") and _MAGIC_BYTES in start[:32]:
         return _checkpoint_of(path, "torch legacy", read_legacy(data))

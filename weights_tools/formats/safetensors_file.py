@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weights_tools.formats.tensors import FormatError, numpy_dtype
+from weights_tools.formats.tensors import MAX_DIMENSIONS, MAX_INTEGER, FormatError, numpy_dtype
 
 DTYPES = {
     "F64": "float64",
@@ -37,8 +37,6 @@ DTYPES = {
 }
 # A thousand tensors take 100 kB. Parsed JSON can take twenty times the memory of its text.
 _MAX_HEADER_BYTES = 4 << 20
-_MAX_DIMENSIONS = 32
-_MAX_INTEGER = 1 << 63
 
 
 def read_safetensors(data: mmap.mmap) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -96,8 +94,8 @@ def _parse_entry(name: str, entry: object) -> tuple[int, int, str, np.dtype[Any]
     match entry:
         case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end]} if len(
             shape
-        ) <= _MAX_DIMENSIONS and all(
-            type(n) is int and 0 <= n < _MAX_INTEGER for n in (begin, end, *shape)
+        ) <= MAX_DIMENSIONS and all(
+            type(n) is int and 0 <= n < MAX_INTEGER for n in (begin, end, *shape)
         ):
             if dtype not in DTYPES:
                 raise FormatError(f"tensor {name!r} has dtype {dtype!r}: not supported")

@@ -19,6 +19,11 @@ _ML_DTYPES = frozenset(
 )
 
 
+MAX_DIMENSIONS = 32
+MAX_INTEGER = 1 << 63
+"""NumPy's sizes have 64 bits. Longer integers can be chosen to collide in a dict."""
+
+
 class FormatError(ValueError):
     """The file is invalid, or asks for something that is not allowed."""
 

@@ -23,6 +23,7 @@ _CENTRAL = struct.Struct("<4s4x2H4x3L3H8xL")
 _LOCAL = struct.Struct("<4s22x2H")
 _DESCRIPTOR, _DESCRIPTOR_64 = struct.Struct("<4s3L"), struct.Struct("<4sL2Q")
 
+ZIP_START = b"PK\x03\x04"
 _ENCRYPTED, _HAS_DESCRIPTOR = 1 << 0, 1 << 3
 _STORED, _DEFLATED = 0, 8
 _FULL_16, _FULL_32 = 0xFFFF, 0xFFFFFFFF
@@ -234,7 +235,7 @@ def _find_start(data: mmap.mmap, entry: _Entry, end: int) -> int:
     signature, n_name, n_extra = _LOCAL.unpack_from(data, entry.header)
     name = data[after : after + n_name]
     start = after + n_name + n_extra
-    if signature != b"PK\x03\x04" or name != entry.name.encode():
+    if signature != ZIP_START or name != entry.name.encode():
         raise FormatError(f"its entry {entry.name!r} is damaged: its header has another name")
     if start + entry.stored_size > end:
         raise FormatError(f"its entry {entry.name!r} is damaged: it is truncated")

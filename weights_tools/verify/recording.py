@@ -3,9 +3,7 @@
 import io
 import json
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weights_tools.formats.atomic import replacing
+from weights_tools.formats.checkpoint import DAMAGE
 from weights_tools.verify.activations import (
     LOGITS,
     MEANS,
@@ -28,21 +27,6 @@ from weights_tools.verify.activations import (
 FORMAT = 1
 MAX_BYTES = 2**30
 """The largest unpacked size that is read; B7 at 600 pixels takes less than a tenth."""
-
-# Raised by the standard library and NumPy while they parse damaged bytes.
-_DAMAGE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    NotImplementedError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +122,7 @@ def read_reference(path: str | os.PathLike[str]) -> Reference:
             raise ValueError(f"it would unpack to {size:,} bytes")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return _parsed({name: arrays[name] for name in arrays.files})
-    except _DAMAGE as error:
+    except (*DAMAGE, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path}: is not a valid reference of `weights-tools record` "
             f"({error or type(error).__name__})"

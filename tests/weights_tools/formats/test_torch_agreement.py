@@ -152,7 +152,7 @@ class TestByteOrders:
         assert_equals_torch(path, "torch zip")
 
     def test_legacy_is_always_little(self, tmp_path: Path) -> None:
-        """Big-endian machines swap while writing, although the file says that they do not."""
+        """Big-endian machines too write little-endian numbers, whatever the file says."""
         path = save({"a": random_bits("float32")}, tmp_path / "a.pth", "torch legacy")
         content = path.read_bytes()
         assert content.count(b"little_endianq\x02\x88") == 1

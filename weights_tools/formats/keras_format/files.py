@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from weights_tools.formats.keras_format.layouts import KerasFile, by_class, by_layer, json_object
 from weights_tools.formats.tensors import FormatError
-from weights_tools.formats.zip_archive import ZipArchive
+from weights_tools.formats.zip_archive import ZIP_START, ZipArchive
 
 if TYPE_CHECKING:
     from weights_tools.formats.keras_format.hdf5 import Contents
 
 _HDF5_START = b"\x89HDF\r\n\x1a\n"
-_ZIP_START = b"PK\x03\x04"
+
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _PROVENANCE = "keras_effnets.json"
 _SHARD = re.compile(r"_\d{5}\.weights\.h5$")
@@ -31,7 +31,7 @@ def is_keras_file(path: Path, data: mmap.mmap) -> bool:
     """Whether the mapped file was written by Keras, whole or as a shard."""
     if path.name.endswith(".weights.json") or data[:8] == _HDF5_START:
         return True
-    return data[:4] == _ZIP_START and _CONFIG in ZipArchive(data).names
+    return data[:4] == ZIP_START and _CONFIG in ZipArchive(data).names
 
 
 def read_keras_file(path: Path, data: mmap.mmap, verify: bool = False) -> KerasFile:
@@ -55,7 +55,7 @@ def read_keras_file(path: Path, data: mmap.mmap, verify: bool = False) -> KerasF
             "is one of several files that hold the weights: not supported; load them into the "
             "model and save it to one file"
         )
-    if data[:4] == _ZIP_START:
+    if data[:4] == ZIP_START:
         return _read_archive(ZipArchive(data, verify))
     contents = _hdf5(memoryview(data))
     attributes = contents.groups[""]

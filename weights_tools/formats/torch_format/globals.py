@@ -8,7 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from weights_tools.formats.tensors import FormatError, StorageRef, TensorRef
+from weights_tools.formats.tensors import (
+    MAX_DIMENSIONS,
+    MAX_INTEGER,
+    FormatError,
+    StorageRef,
+    TensorRef,
+)
 
 STORAGE_DTYPES = {
     "torch.DoubleStorage": "float64",
@@ -37,10 +43,6 @@ _BARE_DTYPES = (
     "float8_e8m0fnu",
 )
 _DTYPES = {f"torch.{name}": name for name in (*STORAGE_DTYPES.values(), *_BARE_DTYPES)}
-
-_MAX_DIMENSIONS = 32
-# NumPy's sizes have 64 bits. Longer integers can be chosen to collide in a dict.
-_MAX_INTEGER = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def describe_storage(identifier: object) -> StorageRef:
             dtype = STORAGE_DTYPES.get(name)
         case _:
             raise FormatError("its pickle has a persistent id that is not a storage")
-    if dtype is None or type(count) is not int or not 0 <= count < _MAX_INTEGER:
+    if dtype is None or type(count) is not int or not 0 <= count < MAX_INTEGER:
         raise FormatError(f"storage {key[:60]} has an invalid description")
     return StorageRef(key, dtype, count)
 
@@ -107,7 +109,7 @@ def update(target: object, items: list[tuple[Any, Any]]) -> None:
         # Hashing a nested tuple is recursive.
         if key is not None and not isinstance(key, str | bytes | int | float):
             raise FormatError(f"its pickle has a {type(key).__name__} as a key: refused")
-        if isinstance(key, int) and abs(key) >= _MAX_INTEGER:
+        if isinstance(key, int) and abs(key) >= MAX_INTEGER:
             raise FormatError("its pickle has an integer of more than 64 bits as a key: refused")
         target[key] = value
 
@@ -119,12 +121,12 @@ def _unusual(name: str) -> FormatError:
 def _rebuild_tensor(name: str, arguments: tuple[Any, ...]) -> TensorRef:
     match arguments:
         case (StorageRef() as storage, offset, tuple(shape), tuple(strides), *rest) if (
-            len(shape) == len(strides) <= _MAX_DIMENSIONS
+            len(shape) == len(strides) <= MAX_DIMENSIONS
         ):
             numbers = (offset, *shape, *strides)
         case _:
             raise _unusual(name)
-    if any(type(n) is not int or not 0 <= n < _MAX_INTEGER for n in numbers):
+    if any(type(n) is not int or not 0 <= n < MAX_INTEGER for n in numbers):
         raise FormatError("a tensor's sizes, strides and offset should be integers ≥ 0")
     # After `requires_grad` and the hooks: flags of a tensor that is lazily conjugated or negated.
     if any(rest[2:]):
@@ -165,9 +167,7 @@ def _rebuild_dict(name: str, arguments: tuple[Any, ...]) -> dict[Any, Any]:
 
 def _rebuild_size(name: str, arguments: tuple[Any, ...]) -> tuple[int, ...]:
     match arguments:
-        case (tuple(sizes),) if len(sizes) <= _MAX_DIMENSIONS and all(
-            type(n) is int for n in sizes
-        ):
+        case (tuple(sizes),) if len(sizes) <= MAX_DIMENSIONS and all(type(n) is int for n in sizes):
             return sizes
     raise _unusual(name)
 
