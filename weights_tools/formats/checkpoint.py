@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from weights_tools.formats.keras_format.files import is_keras_file, read_keras_file
 from weights_tools.formats.keras_format.layouts import KerasLayer
+from weights_tools.formats.printable import printable
 from weights_tools.formats.safetensors_file import read_safetensors
 from weights_tools.formats.state_dict import check_names, common_prefix, find_state_dict
 from weights_tools.formats.tensors import FormatError
-from weights_tools.formats.text import printable
 from weights_tools.formats.torch_format.files import LEGACY_MAGIC, TorchFile, read_legacy, read_zip
 from weights_tools.formats.zip_archive import ZIP_START
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from weights_tools.formats.atomic import replacing
 from weights_tools.formats.checkpoint import Checkpoint, CheckpointError
+from weights_tools.formats.printable import printable
 from weights_tools.formats.safetensors_file import DTYPES, read_safetensors
-from weights_tools.formats.text import printable
 
 OURS = "keras_effnets"
 """The metadata entry that marks a file as written by this project."""

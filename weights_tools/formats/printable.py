@@ -2,5 +2,5 @@
 
 
 def printable(text: str) -> str:
-    """Escapes characters that are not printable: line breaks, and codes that a terminal obeys."""
+    """Escapes non-printable characters: a name in a file may hold a terminal's control codes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
