@@ -21,8 +21,7 @@ from keras_effnets.weights.catalog import find_by_hash
 from keras_effnets.weights.conversion import Conversion
 from keras_effnets.weights.convert import provenance
 from weights_tools.formats.checkpoint import read_checkpoint
-from weights_tools.formats.digests import OURS
-from weights_tools.formats.our_format import LAYOUT, digest, write_weights_file
+from weights_tools.formats.our_format import LAYOUT, OURS, digest, write_weights_file
 
 OUTPUTS = (".safetensors", ".keras", ".weights.h5")
 

@@ -19,7 +19,7 @@ from keras_effnets.models.registry import get_builder
 from keras_effnets.plan.profile import check_profile
 from keras_effnets.weights.names.rule import Rule, Source, inverse
 from weights_tools.export_source import Donor, find_donor
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 from weights_tools.formats.torch_format.writer import write_torch_file
 
 TARGETS = ("torchvision", "timm", "timm_tf", "efficientnet_pytorch")

@@ -16,7 +16,7 @@ from keras_effnets.commands.terminal import facts_table, show
 from keras_effnets.images.preset import Preset
 from keras_effnets.models.registry import model_info
 from keras_effnets.weights.catalog import WeightsInfo
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 from weights_tools.formats.terminal import AsJson, check_output, complain, show_json
 
 

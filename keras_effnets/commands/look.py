@@ -18,7 +18,7 @@ from keras_effnets.commands.terminal import column_table, literal, show
 from keras_effnets.images.labels import imagenet_classes
 from keras_effnets.images.preprocessing import load_image
 from keras_effnets.prediction.evaluation import model_labels, model_preset, predict_pictures
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 from weights_tools.formats.terminal import check_output, complain
 
 

@@ -15,7 +15,7 @@ from keras_effnets.export.quantisation_cost import Rounding
 from keras_effnets.images.preset import Preset
 from keras_effnets.layers import Classifier, ConvClassifier, Preprocessing
 from keras_effnets.version import VERSION
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 FORMATS = ("saved-model", "litert", "onnx", "openvino")
 

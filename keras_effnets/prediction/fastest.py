@@ -20,7 +20,7 @@ from keras_effnets.export.runtimes import ENGINES, cores, installed, version
 from keras_effnets.prediction.engines import Network
 from keras_effnets.prediction.export_cache import PRECISIONS, architecture_digest
 from keras_effnets.weights import cache
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 CHOICES = "engines"
 WARM, RUNS = 3, 11

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from keras_effnets.data import Pictures
 from keras_effnets.prediction.evaluation import run_pictures
 from keras_effnets.training.progress import Reporter
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 MAX_BYTES = 2 << 30
 """Of features that are kept; what is larger goes through the body again in every epoch."""

@@ -1,12 +1,12 @@
 """Whether the weights that there are fit the network that wants them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from keras_effnets.images.preset import Preset
 from keras_effnets.plan.deferred import Shapes, Values
-from weights_tools.formats.our_format import differences
 
 Head = tuple[str, ...]
 """Names of the layers that `include_top=False` leaves out."""
@@ -89,3 +89,13 @@ def adapt_kernel(kernel: np.ndarray, channels: int, preset: Preset | None) -> np
     lines = np.stack([1 / np.asarray(std), -np.asarray(mean) / std])
     mixing = np.linalg.pinv(lines[:, :channels]) @ lines
     return np.einsum("jc,hwcf->hwjf", mixing, kernel).astype(kernel.dtype)
+
+
+def differences(wanted: Shapes, found: Shapes) -> Iterator[str]:
+    """Yields a line for each name that is missing, unexpected or of another shape."""
+    for name, shape in wanted.items():
+        if name not in found:
+            yield f"missing: {name} {shape}"
+        elif found[name] != shape:
+            yield f"mis-shaped: {name} is {found[name]}, the model has {shape}"
+    yield from (f"unexpected: {name} {found[name]}" for name in found if name not in wanted)

@@ -58,7 +58,7 @@ def is_ours(path: Path) -> bool:
         ValueError: If the converter wrote it, and its tensors are no longer what was written.
     """
     from weights_tools.formats.checkpoint import read_checkpoint
-    from weights_tools.formats.digests import OURS, check_digests
+    from weights_tools.formats.our_format import OURS, check_digests
 
     checkpoint = read_checkpoint(path)
     if OURS in checkpoint.metadata:

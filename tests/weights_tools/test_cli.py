@@ -177,7 +177,7 @@ def test_bad_files_are_refused_and_nothing_is_written(lite0, here, tmp_path, cap
         (hostile(tmp_path / "hostile.pth"), "print"),
         (truncated(tmp_path / "cut.pth", lite0), "truncated"),
         (empty, "is empty"),
-        (picture, "a PNG picture"),
+        (picture, "a PNG image"),
         (tmp_path / "missing.pth", "no such file"),
         (tmp_path, "is a directory"),
     ):

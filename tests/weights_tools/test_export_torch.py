@@ -431,9 +431,6 @@ def test_the_line_that_makes_a_network_is_the_librarys():
             ("timm", "efficientnet_v2_s", 1000),
             ("timm_tf", "mobilenet_v3_large", 5),
             ("timm_tf", "efficientnet_b0", 3),
-            ("timm", "se_resnet50", 1000),
-            ("timm_tf", "efficientnet_v2_s", 1000),
-            ("timm_tf", "mobilenet_v3_large", 1000),
             ("efficientnet_pytorch", "efficientnet_lite0", 3),
         ]
     ]

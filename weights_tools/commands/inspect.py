@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from weights_tools.formats.checkpoint import read_checkpoint
-from weights_tools.formats.digests import OURS, check_digests
+from weights_tools.formats.our_format import OURS, check_digests
 from weights_tools.formats.terminal import AsJson, megabytes, show_columns, show_json, show_pairs
 
 

@@ -19,7 +19,7 @@ from keras_effnets.analysis.compare.figures import (
 )
 from keras_effnets.analysis.compare.figures.drawing import canvas
 from keras_effnets.models.registry import suggestion
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 SUFFIXES = (".png", ".svg")
 
