@@ -61,7 +61,7 @@ def test_a_packaged_set_is_converted_once(own_home):
 @pytest.mark.usefixtures("needs_lite0")
 def test_a_file_with_another_hash_is_refused():
     other = dataclasses.replace(LITE0, sha256="0" * 64)
-    with pytest.raises(ValueError, match=r"SHA-256 is 5793.*published file's 0000"):
+    with pytest.raises(ValueError, match=r"SHA-256 is 5793.*but 0000"):
         cache.locate(other, "efficientnet_lite0")
 
 
@@ -138,7 +138,7 @@ def test_a_download_is_checked_by_md5_where_that_is_what_is_published(publisher,
     assert cache.locate(by_md5(f"{publisher.url}/whole"), "some_model") == path
     assert path.read_bytes() == Publisher.content
     assert "is damaged: MD5 is" in caplog.text
-    with pytest.raises(ValueError, match=f"MD5 is {MD5}, and the published file's {'0' * 32}"):
+    with pytest.raises(ValueError, match=f"MD5 is {MD5}, but {'0' * 32} is published"):
         cache.locate(by_md5(f"{publisher.url}/whole", "0" * 32), "some_model")
     assert kept(own_home) == [f"downloads/{path.name}"]
 
@@ -176,7 +176,7 @@ def test_a_failed_download_says_what_helps(way, publisher, own_home):
 
 def test_a_download_with_another_hash_is_not_kept(publisher, own_home):
     other = published(f"{publisher.url}/whole", sha256="0" * 64)
-    with pytest.raises(ValueError, match=f"SHA-256 is {DIGEST}, and the published file's 00000"):
+    with pytest.raises(ValueError, match=f"SHA-256 is {DIGEST}, but 00000"):
         cache.locate(other, "some_model")
     assert kept(own_home) == []
 
@@ -259,7 +259,7 @@ def test_a_home_that_takes_nothing_is_stood_in_for(publisher, caplog):
     assert made.parents[1] == path.parents[1]
     assert publisher.asked() == ["/whole"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "the cache takes no file" in caplog.text
+    assert "the cache cannot be written to" in caplog.text
 
 
 def test_the_stand_in_ends_with_its_process(tmp_path):
