@@ -364,7 +364,7 @@ def test_a_conversion_that_finds_no_room_is_not_kept(mobilenet, own_home, monkey
 
     monkeypatch.setattr(convert_module, "write_weights_file", fill)
     model = keras_effnets.MobileNetV2(weights="imagenet")
-    assert "is not kept: No space left on device" in caplog.text
+    assert "is not cached: No space left on device" in caplog.text
     assert kept(own_home) == [f"downloads/{info.file}"]
     local = keras_effnets.MobileNetV2(weights=path)
     for one, other in zip(model.weights, local.weights, strict=True):

@@ -270,7 +270,7 @@ def test_other_schemes_are_refused(url, target):
 
 
 def test_more_than_the_limit_is_not_taken(publisher, target):
-    with pytest.raises(OSError, match="announces 1,000,000,000,000 bytes, more than the limit of 8,000,000,0"):
+    with pytest.raises(OSError, match=r"announces 1,0{3}.*, more than the limit of 8,000,000,0"):
         download(f"{publisher.url}/announces_a_terabyte/x.pth", target, DIGEST)
     assert nothing_is_left(target)
     with pytest.raises(OSError, match="sends more than 2,000,000 bytes"):

@@ -233,7 +233,7 @@ def test_ours_comes_first_and_is_known_by_its_header(server, foreign, ours):
 def test_what_is_not_clear_is_asked_back(names, server):
     Hub.files.update(dict.fromkeys(names, b""))
     listed = ", ".join(names) or "nothing"
-    with pytest.raises(ValueError, match=f"no one file of weights but {listed}; name one as hf://"):
+    with pytest.raises(ValueError, match=f"is unclear; it has {listed}. Name one as hf://"):
         fetch()
     with pytest.raises(FileNotFoundError, match=rf"{REPO} has no file c\.pth"):
         fetch("/c.pth")

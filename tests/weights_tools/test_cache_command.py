@@ -88,7 +88,7 @@ def test_list_tells_which_files_are_used(filled):
     assert uses == {CURRENT, PACKAGED, TO_CONVERT}
     assert {each["bytes"] for each in found.values()} == {1000}
     assert found[OF_OTHER_RULES]["rules"] == "0"
-    assert found[OF_OTHER_RULES]["note"] == f"by rules 0; this release has {RULES_VERSION}"
+    assert found[OF_OTHER_RULES]["note"] == f"rules 0; this release has {RULES_VERSION}"
     assert found[TO_CONVERT] == {
         "path": str(filled / TO_CONVERT),
         "kind": "download",
@@ -98,7 +98,7 @@ def test_list_tells_which_files_are_used(filled):
         "modified": found[TO_CONVERT]["modified"],
         "rules": None,
         "of_use": True,
-        "note": "is to be converted",
+        "note": "not converted yet",
     }
 
 

@@ -195,7 +195,7 @@ def test_a_checkpoint_of_another_model_lists_what_does_not_fit(lite0, here):
     assert first.endswith("does not fit the model:")
     assert {problem.split()[0] for problem in problems} == {"missing:", "mis-shaped:"}
     message = refused("convert", lite0, "--model", "mobilenet_v2")
-    assert "is no checkpoint of mobilenet_v2" in message
+    assert "is not a checkpoint of mobilenet_v2" in message
     assert list(here.iterdir()) == []
 
 

@@ -29,8 +29,8 @@ from keras_effnets.weights.names.rule import (  # noqa: E402
 from weights_tools import cli  # noqa: E402
 from weights_tools.commands.export_torch import construction  # noqa: E402
 from weights_tools.convert import convert  # noqa: E402
-from weights_tools.export_source import Donor  # noqa: E402
-from weights_tools.export_torch import TARGETS, Report, _source, export_torch  # noqa: E402
+from weights_tools.export_source import ExportSource  # noqa: E402
+from weights_tools.export_torch import TARGETS, ExportReport, _source, export_torch  # noqa: E402
 from weights_tools.formats.checkpoint import read_checkpoint  # noqa: E402
 
 COUNTER = "num_batches_tracked"
@@ -66,7 +66,7 @@ def at_random(module: "torch.nn.Module") -> "torch.nn.Module":
     return module
 
 
-def answers(module: "torch.nn.Module", pictures: np.ndarray, report: Report) -> np.ndarray:
+def answers(module: "torch.nn.Module", pictures: np.ndarray, report: ExportReport) -> np.ndarray:
     """Logits of pixels prepared as the report says."""
     shown = living.normalised(pictures, report.preset.mean, report.preset.std)
     with torch.inference_mode():
@@ -266,7 +266,7 @@ def test_inverse_undoes_transform(kind):
 )
 def test_only_targets_of_the_same_habits_are_taken(model, profile, epsilon, fitting):
     config = replace(get_builder(model).config, profile=profile)
-    donor = Donor("the model", config, epsilon, config.input_preset, {})
+    donor = ExportSource("the model", config, epsilon, config.input_preset, {})
     for to in TARGETS:
         if to in fitting:
             assert _source(donor, to).profile == profile
@@ -278,7 +278,7 @@ def test_only_targets_of_the_same_habits_are_taken(model, profile, epsilon, fitt
             set(named.split(" or ")) if fitting else {"nothing"}
         )
         if to in config.spellings:
-            assert f"of profile '{profile}'" in str(error.value)
+            assert f"has profile '{profile}'" in str(error.value)
 
 
 @pytest.fixture(scope="module")
@@ -300,9 +300,9 @@ def tiny() -> keras.Model:
         ),
         (
             partial(keras_effnets.MobileNetV2, profile="tensorflow", name=MOBILENET),
-            "of profile 'tensorflow'",
+            "has profile 'tensorflow'",
         ),
-        (partial(keras.Sequential, name="mobilenet_v2"), "is no network that keras_effnets made"),
+        (partial(keras.Sequential, name="mobilenet_v2"), "was not built by keras_effnets"),
     ],
 )
 def test_models_that_torch_would_not_have_are_refused(make, message, tmp_path):
@@ -354,7 +354,7 @@ def test_other_mistakes(tiny, tmp_path):
     )
     assert "to='keras' is not one of torchvision, timm" in refused(tiny, to="keras")
     assert "profile='caffe' is not one of" in refused(tiny, profile="caffe")
-    assert "is of profile 'torch'" in refused(tiny, profile="tensorflow")
+    assert "has profile 'torch'" in refused(tiny, profile="tensorflow")
     assert "'resnet9' is neither the name of a network (" in refused("resnet9")
     assert "neither the name" in refused(tmp_path / "theirs.pth")
     assert "there is no such file" in refused(tmp_path / "none.keras")
@@ -372,7 +372,7 @@ def test_a_file_of_another_network_is_refused(tmp_path):
     state = at_random(torchvision_network("mobilenet_v2")).state_dict()
     torch.save(state, tmp_path / "theirs.pth")
     convert(tmp_path / "theirs.pth", "mobilenet_v2", tmp_path / "middle.safetensors")
-    with pytest.raises(ValueError, match="holds weights of mobilenet_v2, not of efficientnet_b0"):
+    with pytest.raises(ValueError, match="has weights of mobilenet_v2, not of efficientnet_b0"):
         export_torch(
             tmp_path / "middle.safetensors",
             tmp_path / "ours.pth",
@@ -410,7 +410,7 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path):
     code, out, err = run("export-torch", LITE0, "--out", target, "--to", "torchvision")
     assert (code, out) == (2, "")
     assert err == (
-        "error: to='torchvision': no network there is known to be efficientnet_lite0; "
+        "error: to='torchvision' has no efficientnet_lite0; "
         "to='efficientnet_pytorch' or 'timm_tf' fits\n"
     )
     code, out, err = run("export-torch", LITE0, "--out", tmp_path / "a/b.pth", "--to", "timm_tf")
@@ -523,5 +523,5 @@ def test_timms_network_of_that_name_has_these_tensors(model, to):
 
 def test_a_network_that_timm_lacks_is_refused(tmp_path):
     model = keras_effnets.MobileNetV1_025(weights=None, profile="torch")
-    with pytest.raises(ValueError, match=r"no network there is known to be mobilenet_v1_0\.25"):
+    with pytest.raises(ValueError, match=r"to='timm' has no mobilenet_v1_0\.25"):
         export_torch(model, tmp_path / "m.pth", to="timm")

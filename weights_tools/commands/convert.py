@@ -15,7 +15,7 @@ from weights_tools.formats.native_output import native_messages_dropped
 from weights_tools.formats.terminal import check_input, check_output, megabytes, show_pairs
 
 if TYPE_CHECKING:
-    from weights_tools.convert import Report
+    from weights_tools.convert import ConversionReport
 
 
 def convert_command(
@@ -102,7 +102,7 @@ def convert_command(
     )
 
 
-def _loading_line(report: Report) -> str:
+def _loading_line(report: ConversionReport) -> str:
     """Formats the Python code that loads the file."""
     from keras_effnets.models.registry import get_builder
 
@@ -115,7 +115,7 @@ def _loading_line(report: Report) -> str:
     return f"keras_effnets.{get_builder(report.model).__name__}(weights={path!r}{options})"
 
 
-def _measured(report: Report) -> str:
+def _measured(report: ConversionReport) -> str:
     found = report.measured
     if not found:
         return "no; --verify compares with the original"
@@ -125,13 +125,13 @@ def _measured(report: Report) -> str:
     )
 
 
-def _preset(report: Report) -> str:
+def _preset(report: ConversionReport) -> str:
     preset = report.preset
     mean, std = ("/".join(f"{value:g}" for value in values) for values in (preset.mean, preset.std))
     return f"{preset.crop} pixels, mean {mean}, std {std}"
 
 
-def _cast(report: Report) -> str:
+def _cast(report: ConversionReport) -> str:
     """Formats the types that were cast, such as "40 cast from float16"."""
     counts = ", ".join(f"{count} cast from {kind}" for kind, count in report.cast.items())
     return counts or "all float32 originally"

@@ -12,7 +12,7 @@ from weights_tools.formats.native_output import native_messages_dropped
 from weights_tools.formats.terminal import check_output, megabytes, show_pairs
 
 if TYPE_CHECKING:
-    from weights_tools.export_torch import Report
+    from weights_tools.export_torch import ExportReport
 
 
 def export_torch_command(
@@ -73,7 +73,7 @@ def export_torch_command(
     )
 
 
-def _reading(report: Report) -> tuple[str, str]:
+def _reading(report: ExportReport) -> tuple[str, str]:
     """Returns the module to import and the expression that reads the file."""
     path = str(report.out)
     if path.endswith(".safetensors"):

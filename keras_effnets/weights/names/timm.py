@@ -1,4 +1,4 @@
-"""timm's names for the networks with mobile blocks, and what it says of a checkpoint beside it.
+"""timm's names for networks with mobile blocks, and its `config.json` beside a checkpoint.
 
 timm has most of these networks twice: its own, and as `tf_*` with the padding and epsilon of the
 TensorFlow originals. The names in their checkpoints are the same.
@@ -16,7 +16,7 @@ from keras_effnets.weights.names.rule import Foreign, Prepared, Rule, Source, bi
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 INCEPTION = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-"""Mean and std over pixels from 0 to 1, in timm's words."""
+"""Mean and std for pixels from 0 to 1, as timm names them."""
 EPSILON = 1e-5
 _MAX_CONFIG_BYTES = 1_000_000
 
@@ -38,13 +38,13 @@ def place(block: Block) -> str:
 def mobile(block: Block, *, squeeze_excite: bool, project: str = "project") -> Iterator[Rule]:
     """A mobile block.
 
-    One that does not expand is a depthwise-separable one there: its projection is the pointwise
-    convolution `conv_pw`, which elsewhere is the expansion.
+    Without expansion it is depthwise-separable in timm: `conv_pw`, elsewhere the expansion, is its
+    projection.
 
     Args:
-        block: From the plan.
-        squeeze_excite: Whether it has a gate.
-        project: Our name of its last convolution.
+        block: The block, from the plan.
+        squeeze_excite: Whether it has a squeeze-and-excitation.
+        project: Our name for its last convolution.
     """
     source = place(block)
     if block.expansion != 1:
@@ -70,14 +70,14 @@ def sources(
     tf_colours: tuple[Any, Any] | None = IMAGENET,
     tf_architecture: Callable[[Any], str | None] | None = None,
 ) -> dict[str, Source]:
-    """`timm`, and `timm_tf` where timm has the network as `tf_*` too.
+    """The sources `timm` and, if timm has the network as `tf_*` too, `timm_tf`.
 
     Args:
         spelled: The rules, from the model's config.
-        architecture: timm's name for the network of a config; None where timm lacks it.
-        colours: Mean and std of timm's own network, over pixels from 0 to 1.
-        tf_colours: The same for the `tf_*` networks; None where there are none.
-        tf_architecture: timm's name for the `tf_*` network, where it is not `tf_` and the other.
+        architecture: timm's name for a config's network; None if timm lacks it.
+        colours: Mean and std of timm's own network, for pixels from 0 to 1.
+        tf_colours: The same for the `tf_*` networks; None if there are none.
+        tf_architecture: timm's name for the `tf_*` network, if not `tf_` plus the other.
     """
 
     def source(
@@ -103,7 +103,7 @@ def sources(
 
 
 def by_width(prefix: str, alpha: float, *published: int) -> str | None:
-    """`prefix` and the width in percent, where timm has a network of that width."""
+    """Timm's name for a width, in percent; None if timm has no network of that width."""
     percent = round(100 * alpha)
     return f"{prefix}_{percent:03d}" if percent in published else None
 
@@ -152,7 +152,7 @@ def _beside(path: Path) -> Path:
 
 
 def _hub_config(path: Path, architecture: str | None) -> dict[str, Any] | None:
-    """The `config.json` with which timm publishes a checkpoint; None where it is not this one's."""
+    """Timm's `config.json` beside a checkpoint; None if it is for another network."""
     beside = _beside(path)
     try:
         if beside.stat().st_size > _MAX_CONFIG_BYTES:
