@@ -469,7 +469,7 @@ def test_two_networks_in_one_file_are_refused(keras_body, tmp_path):
     keras.Model(inputs, [keras_body(inputs), other(inputs)]).save_weights(
         tmp_path / "two.weights.h5"
     )
-    with pytest.raises(CheckpointError, match=r"two networks alike, under '.*/' and '.*/'"):
+    with pytest.raises(CheckpointError, match=r"two such networks, under '.*/' and '.*/'"):
         convert(tmp_path / "two.weights.h5", MODEL, tmp_path / "out.safetensors")
 
 

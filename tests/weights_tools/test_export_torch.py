@@ -289,7 +289,10 @@ def tiny() -> keras.Model:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (partial(keras_effnets.MobileNetV2, name="flowers"), "is named 'flowers': say with name="),
+        (
+            partial(keras_effnets.MobileNetV2, name="flowers"),
+            "is named 'flowers': give the network's name",
+        ),
         (
             partial(keras_effnets.MobileNetV2, output_stride=16, name=MOBILENET),
             "has dilated blocks",
