@@ -202,8 +202,8 @@ def _check_options(
             if option not in _FREE and here != there:
                 raise ValueError(
                     f"{path}: {layer.name} has {option}={there!r} in the file, but "
-                    f"{option}={here!r} in the model: every shape would fit, and every number would "
-                    "be wrong"
+                    f"{option}={here!r} in the model: the shapes fit, but the numbers would be "
+                    "wrong"
                 )
 
 
