@@ -137,7 +137,7 @@ def test_a_download_is_checked_by_md5_where_that_is_what_is_published(publisher,
     path.write_bytes(b"something else")
     assert cache.locate(by_md5(f"{publisher.url}/whole"), "some_model") == path
     assert path.read_bytes() == Publisher.content
-    assert "is damaged: MD5 is" in caplog.text
+    assert "is damaged: its MD5 is" in caplog.text
     with pytest.raises(ValueError, match=f"MD5 is {MD5}, but {'0' * 32} is published"):
         cache.locate(by_md5(f"{publisher.url}/whole", "0" * 32), "some_model")
     assert kept(own_home) == [f"downloads/{path.name}"]
@@ -187,7 +187,7 @@ def test_a_damaged_download_is_fetched_again(publisher, own_home, caplog):
     path.write_bytes(b"damaged")
     assert cache.locate(info, "some_model") == path
     assert path.read_bytes() == Publisher.content
-    assert "is damaged: SHA-256 is" in caplog.text
+    assert "is damaged: its SHA-256 is" in caplog.text
 
 
 CHILD = """

@@ -182,7 +182,7 @@ def test_the_config_of_timms_repositories_is_followed(server, timm_folder):
 
 def test_the_checks_are_those_of_a_local_file(server, checkpoint, foreign):
     Hub.files["model.safetensors"] = foreign
-    with pytest.raises(ValueError, match="no checkpoint of mobilenet_v2"):
+    with pytest.raises(ValueError, match="not a checkpoint of mobilenet_v2"):
         keras_effnets.MobileNetV2(weights=f"hf://{REPO}")
     Hub.files["model.safetensors"] = b"<html>"
     with pytest.raises(ValueError, match=r"model\.safetensors"):
@@ -232,7 +232,7 @@ def test_ours_comes_first_and_is_known_by_its_header(server, foreign, ours):
 @pytest.mark.parametrize("names", [["a.pth", "b.pth"], ["README.md"], []])
 def test_what_is_not_clear_is_asked_back(names, server):
     Hub.files.update(dict.fromkeys(names, b""))
-    listed = ", ".join(names) or "nothing"
+    listed = ", ".join(names) or "no files"
     with pytest.raises(ValueError, match=f"is unclear; it has {listed}. Name one as hf://"):
         fetch()
     with pytest.raises(FileNotFoundError, match=rf"{REPO} has no file c\.pth"):
@@ -270,8 +270,8 @@ def test_a_revision_is_fetched_by_its_name(server, foreign):
 @pytest.mark.parametrize(
     ("repo", "kind", "words"),
     [
-        ("some-one/absent", FileNotFoundError, "there is no .*some-one/absent, or it is private"),
-        ("some-one/login", FileNotFoundError, "some-one/login, or it is private.*HF_TOKEN"),
+        ("some-one/absent", FileNotFoundError, "some-one/absent does not exist or is private"),
+        ("some-one/login", FileNotFoundError, "some-one/login does not exist or is private.*HF_TOKEN"),
         ("some-one/gated", OSError, "some-one/gated is gated. Accept its terms"),
         ("some-one/broken", OSError, "cannot be reached"),
     ],
