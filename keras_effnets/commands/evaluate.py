@@ -18,8 +18,9 @@ from keras_effnets.commands.options import (
 )
 from keras_effnets.commands.terminal import complain, progress, record, show, show_json
 from keras_effnets.commands.words import sizes
-from keras_effnets.images.folders import find_labelled_pictures, spread
-from keras_effnets.prediction.evaluation import evaluate, model_labels, model_preset
+from keras_effnets.images.folders import find_labelled_images, spread
+from keras_effnets.images.model_interface import model_labels, model_preset
+from keras_effnets.prediction.evaluation import evaluate
 
 
 def evaluate_command(
@@ -44,18 +45,18 @@ def evaluate_command(
     if not folder.exists():  # before a model is loaded for nothing
         raise FileNotFoundError(f"{folder}: there is no such folder")
     network = open_model(model, weights)
-    found = find_labelled_pictures(folder, network.output_shape[-1], model_labels(network))
-    pictures = found.pictures if limit is None else spread(found.pictures, limit)
+    found = find_labelled_images(folder, network.output_shape[-1], model_labels(network))
+    pictures = found.images if limit is None else spread(found.images, limit)
     start = time.perf_counter()
     with progress("Evaluating", len(pictures)) as advance:
         result = evaluate(network, pictures, batch_size=batch, progress=advance)
     seconds = time.perf_counter() - start
     for outcome in result.broken:
         complain(outcome.error)
-    if not result.pictures:
+    if not result.images:
         complain(f"error: none of the {len(pictures)} pictures can be read")
         raise typer.Exit(1)
-    share1, share5 = (100 * count / result.pictures for count in (result.top1, result.top5))
+    share1, share5 = (100 * count / result.images for count in (result.top1, result.top5))
     preset = model_preset(network)
     if as_json:
         show_json(
@@ -65,7 +66,7 @@ def evaluate_command(
                 "folder": str(folder),
                 "classes_by": found.named_by,
                 "preset": preset.to_dict(),
-                "pictures": result.pictures,
+                "pictures": result.images,
                 "top1": share1,
                 "top5": share5,
                 "top1_correct": result.top1,
@@ -76,11 +77,11 @@ def evaluate_command(
         )
     else:
         lines = {
-            "pictures": f"{result.pictures:,} in {seconds:.1f} s "
-            f"({result.pictures / seconds:.0f} a second), classes by {found.named_by}",
+            "pictures": f"{result.images:,} in {seconds:.1f} s "
+            f"({result.images / seconds:.0f} a second), classes by {found.named_by}",
             "preset": sizes(preset),
-            "top-1": f"{share1:.2f} % ({result.top1:,} of {result.pictures:,})",
-            "top-5": f"{share5:.2f} % ({result.top5:,} of {result.pictures:,})",
+            "top-1": f"{share1:.2f} % ({result.top1:,} of {result.images:,})",
+            "top-5": f"{share5:.2f} % ({result.top5:,} of {result.images:,})",
         }
         if result.broken:
             lines["broken"] = f"{len(result.broken):,}, not counted"

@@ -15,9 +15,10 @@ from keras_effnets.analysis.seeing import GradCAM, feature_grid, feature_maps, o
 from keras_effnets.analysis.seeing.panel import captioned
 from keras_effnets.commands.options import ModelName, Weights, open_model
 from keras_effnets.commands.terminal import complain, listing, literal, show
-from keras_effnets.images.labels import imagenet_classes
+from keras_effnets.images.class_names import imagenet_classes
+from keras_effnets.images.model_interface import model_labels, model_preset
 from keras_effnets.images.preprocessing import load_image
-from keras_effnets.prediction.evaluation import model_labels, model_preset, predict_pictures
+from keras_effnets.prediction.evaluation import predict_images
 from weights_tools.formats.our_format import replacing
 
 
@@ -63,7 +64,7 @@ def _heats(
     network: Any, picture: Path, wanted: list[str], top: int, layer: str | None
 ) -> Image.Image:
     """The picture as the network sees it, and the heat of each class; prints their scores."""
-    (outcome,) = predict_pictures(network, [picture])
+    (outcome,) = predict_images(network, [picture])
     if outcome.scores is None:
         raise ValueError(outcome.error)
     scores = outcome.scores

@@ -11,9 +11,9 @@ from rich.table import Table
 from keras_effnets.commands.options import AsJson, BatchSize, ModelName, Weights
 from keras_effnets.commands.predict_table import chosen, open_any, predict_table
 from keras_effnets.commands.terminal import complain, listing, literal, progress, show, show_json
+from keras_effnets.images.class_names import Prediction
 from keras_effnets.images.contact_sheet import contact_sheet
-from keras_effnets.images.folders import find_pictures
-from keras_effnets.images.labels import Prediction
+from keras_effnets.images.folders import find_images
 from keras_effnets.prediction import Predictor
 
 Engine = Annotated[
@@ -60,7 +60,7 @@ def predict_command(
         return
     if ray is not None:
         raise ValueError(f"--ray {ray}: goes with --out")
-    paths = find_pictures(images)
+    paths = find_images(images)
     if sheet is not None:
         _check_sheet(sheet)
     predictor = Predictor(open_any(model, weights), chosen(model, engine), batch_size=batch)

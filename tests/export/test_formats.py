@@ -20,7 +20,7 @@ from keras_effnets.export import (
     runtimes,
 )
 from keras_effnets.export.artifact import beside
-from keras_effnets.export.parity import probe_pictures, reference_outputs
+from keras_effnets.export.parity import probe_images, reference_outputs
 
 EXPORTERS = {
     ".tflite": (export_litert, runtimes.LiteRT, "ai_edge_litert", "litert"),
@@ -47,7 +47,7 @@ def check(family, suffix, folder):
     export, session, *_ = EXPORTERS[suffix]
     path = folder / f"{family}{suffix}"
     artifact = export(model, path)
-    pictures = probe_pictures(model.input_shape[1:], 3)
+    pictures = probe_images(model.input_shape[1:], 3)
     reference = reference_outputs(model, pictures)
     assert np.ptp(reference, axis=0).max() > 0.05, "the reference says the same of all pictures"
     # Another batch than it was checked with, and one picture.

@@ -12,9 +12,9 @@ import keras_effnets
 from keras_effnets.export import Artifact, export_litert
 from keras_effnets.export.artifact import beside
 from keras_effnets.export.runtimes import LiteRT
-from keras_effnets.images.folders import LabelledPicture
+from keras_effnets.images.folders import LabelledImage
+from keras_effnets.images.model_interface import model_preset
 from keras_effnets.images.preprocessing import load_image
-from keras_effnets.prediction.evaluation import model_preset
 
 RNG = np.random.default_rng(0)
 COLOURS = {"red": (200, 30, 20), "green": (30, 190, 40), "blue": (20, 40, 210)}
@@ -122,7 +122,7 @@ def test_what_does_not_do_is_refused(model, tmp_path, options, message):
 
 def test_a_broken_picture_to_calibrate_by_is_named(model, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"broken\.png: can't be read as a picture"):
+    with pytest.raises(ValueError, match=r"broken\.png: can't be read as an image"):
         export_litert(model, tmp_path / "m.tflite", "int8", calibration=tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no such file or folder"):
         export_litert(model, tmp_path / "m.tflite", "int8", calibration=tmp_path / "none")
@@ -151,7 +151,7 @@ def test_lite0_keeps_its_answers_in_int8(tmp_path):
         )
         for path in paths
     ]
-    labelled = [LabelledPicture(*pair) for pair in zip(paths[3:], best[3:], strict=True)]
+    labelled = [LabelledImage(*pair) for pair in zip(paths[3:], best[3:], strict=True)]
     rounded = export_litert(
         model, tmp_path / "b.tflite", "int8", calibration=paths[:3], labelled=labelled
     )

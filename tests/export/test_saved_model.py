@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_effnets
 from keras_effnets.export import ParityError, export_saved_model
-from keras_effnets.export.parity import probe_pictures
+from keras_effnets.export.parity import probe_images
 from keras_effnets.export.serving.files import as_json
 from keras_effnets.layers import nested_layers
 from keras_effnets.layers.grouped_conv import GroupedConv2D
@@ -41,7 +41,7 @@ def served(root):
 
 
 def test_the_default_signature_gives_what_the_model_gives(model, served):
-    pictures = probe_pictures(model.input_shape[1:])
+    pictures = probe_images(model.input_shape[1:])
     outputs = served["serving_default"](images=tf.constant(pictures))
     expected = np.asarray(model(pictures, training=False))
     assert np.ptp(expected, axis=0).max() > 1e-3
@@ -51,7 +51,7 @@ def test_the_default_signature_gives_what_the_model_gives(model, served):
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_any_batch_is_served(model, served, batch):
-    pictures = probe_pictures(model.input_shape[1:], batch)
+    pictures = probe_images(model.input_shape[1:], batch)
     outputs = served["serving_default"](images=tf.constant(pictures))
     assert outputs["probabilities"].shape == (batch, 4)
 
@@ -86,7 +86,7 @@ def test_a_process_with_tensorflow_alone_serves_it(root, model):
         "np.save(sys.argv[3], outputs['probabilities'])\n"
         "assert not any(name.startswith('keras_effnets') for name in sys.modules)\n"
     )
-    pictures = probe_pictures(model.input_shape[1:])
+    pictures = probe_images(model.input_shape[1:])
     np.save(root / "in.npy", pictures)
     arguments = [root / "1", root / "in.npy", root / "out.npy"]
     subprocess.run(
@@ -140,7 +140,7 @@ def test_grouped_convolutions_are_plain_ones(tmp_path):
     plain = [layer for layer in nested_layers(model) if type(layer) is keras.layers.Conv2D]
     convolutions = [node for node in nodes(version) if node.op == "Conv2D"]
     assert len(convolutions) == len(plain) + 3 * 4
-    pictures = probe_pictures(model.input_shape[1:])
+    pictures = probe_images(model.input_shape[1:])
     call = tf.saved_model.load(str(version)).signatures["serving_default"]
     logits = np.asarray(model(pictures, training=False))
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
@@ -217,7 +217,7 @@ def test_whole_numbers_may_be_sent(tmp_path):
     model = small()
     version = export_saved_model(model, tmp_path, image_dtype="uint8")
     call = tf.saved_model.load(str(version)).signatures["serving_default"]
-    pictures = probe_pictures(model.input_shape[1:])
+    pictures = probe_images(model.input_shape[1:])
     outputs = call(images=tf.constant(pictures, tf.uint8))["probabilities"]
     np.testing.assert_allclose(outputs, model(pictures, training=False), atol=1e-5)
 
@@ -238,7 +238,7 @@ def test_what_the_model_does_not_normalise_is_normalised_for_bytes(tmp_path):
     apart = small(include_preprocessing=False)
     preset = keras_effnets.Preset(crop=32, resize=32, mean=(1, 2, 3), std=(4, 5, 6))
     version = export_saved_model(apart, tmp_path, preset=preset)
-    picture = probe_pictures((32, 32, 3), 1)
+    picture = probe_images((32, 32, 3), 1)
     expected = apart((picture - np.array([1, 2, 3])) / np.array([4, 5, 6]), training=False)
     png = tf.io.encode_png(tf.constant(picture[0], tf.uint8))
     serve = tf.saved_model.load(str(version)).signatures["serve_bytes"]

@@ -13,7 +13,7 @@ from small_networks import living
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_effnets.export import export_saved_model
-from keras_effnets.export.parity import probe_pictures
+from keras_effnets.export.parity import probe_images
 
 HERE = Path(__file__).parent
 
@@ -23,7 +23,7 @@ def test_a_c_program_gives_the_models_probabilities(tmp_path):
     keras.utils.set_random_seed(1)
     model = living("mobilenet_v2")
     version = export_saved_model(model, tmp_path / "model")
-    pictures = probe_pictures(model.input_shape[1:], 3)
+    pictures = probe_images(model.input_shape[1:], 3)
     pictures.tofile(tmp_path / "pictures.bin")
     library = Path(tf.sysconfig.get_lib())
     program = tmp_path / "serve"

@@ -10,14 +10,14 @@ from PIL import Image
 from small_networks import living
 
 from keras_effnets.export import export_saved_model
-from keras_effnets.export.parity import probe_pictures
-from keras_effnets.export.serving.decoding import prepared_picture
+from keras_effnets.export.parity import probe_images
+from keras_effnets.export.serving.decoding import prepared_image
 from keras_effnets.images.preprocessing import load_image
 from keras_effnets.images.preset import INTERPOLATIONS, Preset
 
 
 def picture(width=90, height=70):
-    (pixels,) = probe_pictures((height, width, 3), 1)
+    (pixels,) = probe_images((height, width, 3), 1)
     return Image.fromarray(pixels.astype(np.uint8))
 
 
@@ -69,9 +69,9 @@ def graphs():
 
     def prepare(data, preset=PRESET):
         if preset not in traced:
-            traced[preset] = tf.function(
-                lambda x: prepared_picture(x, preset)
-            ).get_concrete_function(tf.TensorSpec((), tf.string))
+            traced[preset] = tf.function(lambda x: prepared_image(x, preset)).get_concrete_function(
+                tf.TensorSpec((), tf.string)
+            )
         return traced[preset](tf.constant(data)).numpy()
 
     return prepare

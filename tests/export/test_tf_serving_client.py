@@ -23,7 +23,7 @@ from small_networks import living
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from keras_effnets.export import export_saved_model
-from keras_effnets.export.parity import probe_pictures
+from keras_effnets.export.parity import probe_images
 from keras_effnets.export.serving.files import as_json
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tf_serving_client.py"
@@ -40,7 +40,7 @@ def signatures(tmp_path_factory):
 @pytest.fixture
 def pictures(tmp_path):
     paths = []
-    for index, pixels in enumerate(probe_pictures((40, 60, 3), 2)):
+    for index, pixels in enumerate(probe_images((40, 60, 3), 2)):
         paths.append(tmp_path / f"{index}.png")
         paths[-1].write_bytes(tf.io.encode_png(tf.constant(pixels, tf.uint8)).numpy())
     return paths

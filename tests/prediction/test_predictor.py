@@ -83,9 +83,9 @@ def test_pictures_come_in_many_ways(model, pictures):
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
-        (b"no picture", "<10 bytes>: can't be read as a picture"),
-        (np.zeros((4, 4)), r"a picture has shape \(4, 4\)"),
-        (np.zeros((4, 4, 3), bool), "a picture has type bool"),
+        (b"no picture", "<10 bytes>: can't be read as an image"),
+        (np.zeros((4, 4)), r"an image has shape \(4, 4\)"),
+        (np.zeros((4, 4, 3), bool), "an image has type bool"),
     ],
 )
 def test_what_is_no_picture_is_refused(model, picture, message):
@@ -136,7 +136,7 @@ def test_exported_files(model, pictures, tmp_path):
         answers = predictor(pictures)
         assert [best[0].name for best in answers] == list(COLOURS)
         assert answers[0][0].score == pytest.approx(wanted[0][0].score, abs=1e-5)
-        with pytest.raises(ValueError, match=f"engine='keras': .* is run by '{engine}'"):
+        with pytest.raises(ValueError, match=f"engine='keras': .* runs only on '{engine}'"):
             Predictor(tmp_path / name, "keras")
     assert Predictor(tmp_path / "m.keras", "keras")(pictures) == wanted
     (tmp_path / "m.onnx.json").unlink()
@@ -170,7 +170,7 @@ def test_wrong_models_are_refused(tmp_path):
     bare = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(pixels), name="bare")
     with pytest.raises(ValueError, match="'bare' has no layer named 'preprocessing'"):
         Predictor(bare)
-    with pytest.raises(ValueError, match=r"expected a keras\.Model, or a path that ends in"):
+    with pytest.raises(ValueError, match=r"expected a keras\.Model, a path that ends in"):
         Predictor(tmp_path / "weights.h5")
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         Predictor(tmp_path / "none.onnx")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from keras_effnets import Predictor
 from keras_effnets.commands import cli
-from keras_effnets.images.folders import iterate_pictures
+from keras_effnets.images.folders import iterate_images
 from keras_effnets.prediction.to_parquet import Job, Parts, errors
 
 COLOURS = {"red": (200, 30, 20), "green": (30, 190, 40), "blue": (20, 40, 210)}
@@ -42,7 +42,7 @@ def folder(tmp_path):
 
 def parts_of(folder, out, part=8, **more):
     job = Job((str(folder),), "digest", **{"top": 2, "part": part, **more})
-    return Parts(out, job, lambda: iterate_pictures([folder]))
+    return Parts(out, job, lambda: iterate_images([folder]))
 
 
 def check(out):
@@ -63,7 +63,7 @@ def test_parts_make_one_table_of_what_predict_says(folder, model_file, tmp_path)
     predictor = Predictor(model_file, "keras", batch_size=4)
     out = tmp_path / "p.parquet"
     parts = parts_of(folder, out)
-    assert (parts.pictures, parts.missing()) == (32, [0, 1, 2, 3])
+    assert (parts.images, parts.missing()) == (32, [0, 1, 2, 3])
     done = []
     for number in parts.missing():
         parts.make(number, predictor, lambda: done.append(1))
@@ -71,7 +71,7 @@ def test_parts_make_one_table_of_what_predict_says(folder, model_file, tmp_path)
     assert parts.finish() == 2
     assert not parts.folder.exists()
     rows = check(out)
-    assert [row["path"] for row in rows] == [str(path) for path in iterate_pictures([folder])]
+    assert [row["path"] for row in rows] == [str(path) for path in iterate_images([folder])]
     assert len(list(errors(out))) == 2
     red = next(row for row in rows if row["name"] == "red")
     assert [each["name"] for each in red["predictions"]] == [
@@ -122,7 +122,7 @@ def test_the_command_writes_a_table(folder, model_file, tmp_path):
     )
     assert (code, printed) == (1, "")
     assert said.splitlines()[-1] == f"wrote {out}: 30 pictures named, 2 could not be read"
-    assert sum("can't be read as a picture" in line for line in said.splitlines()) == 2
+    assert sum("can't be read as an image" in line for line in said.splitlines()) == 2
     check(out)
     assert not out.with_name("p.parquet.parts").exists()
 
@@ -152,7 +152,7 @@ def test_an_empty_folder_leaves_nothing(model_file, tmp_path):
         cli.app, "predict", tmp_path / "in", "--model", model_file, "--out", out
     )
     assert code == 2
-    assert "the folder holds no pictures" in said
+    assert "the folder contains no images" in said
     assert artifacts.left_in(tmp_path) == ["in"]
 
 
@@ -162,11 +162,11 @@ def test_killed_it_goes_on(folder, model_file, tmp_path):
     script = (
         "import sys, time, keras_effnets\n"
         "from pathlib import Path\n"
-        "from keras_effnets.images.folders import iterate_pictures\n"
+        "from keras_effnets.images.folders import iterate_images\n"
         "from keras_effnets.prediction.to_parquet import Job, Parts\n"
         "folder, out, model = sys.argv[1:]\n"
         "parts = Parts(Path(out), Job((folder,), 'digest', 2, 8), "
-        "lambda: iterate_pictures([folder]))\n"
+        "lambda: iterate_images([folder]))\n"
         "predictor = keras_effnets.Predictor(model, 'keras')\n"
         "for number in parts.missing():\n"
         "    parts.make(number, predictor, lambda: time.sleep(0.05))\n"
