@@ -1,5 +1,6 @@
 import json
 import os
+import runpy
 import subprocess
 import sys
 from functools import partial
@@ -135,7 +136,7 @@ def test_list_mistakes_and_nothing_found():
     assert "EfficientNet-Lite, " in message
     for count in ("5X", "", "-3", "nanM", "1e400M"):
         assert f"{count!r}" in refused("list", "--max-parameters", count)
-    assert run("list", "capsnet*") == (0, "", "no model fits\n")
+    assert run("list", "capsnet*") == (0, "", "no model matches\n")
 
 
 def test_info_shows_paper_config_and_every_set():
@@ -182,7 +183,7 @@ def test_predict_names_what_is_there(lite0, cat, coffee):
     code, out, err = run("predict", cat, coffee, "--model", lite0, "--top", "3")
     assert (code, err) == (0, "")
     head, *lines = out.splitlines()
-    assert head.split() == ["Picture", "Class", "Score"]
+    assert head.split() == ["Image", "Class", "Score"]
     # In a pipe every line stands for itself.
     assert [line.split()[0] for line in lines] == [str(cat)] * 3 + [str(coffee)] * 3
     assert any(name in lines[0] for name in ("tabby", "tiger cat", "Egyptian cat"))
@@ -256,7 +257,7 @@ def test_predict_mistakes(small_model, tmp_path):
     wrong = ("predict", red, "-m", small_model, "--sheet")
     assert "'a.jpg'" in refused(*wrong, "a.jpg")
     assert "there is no folder" in refused(*wrong, tmp_path / "missing" / "a.png")
-    assert "brings its own" in refused("predict", red, "-m", small_model, "-w", "imagenet")
+    assert "has its own weights" in refused("predict", red, "-m", small_model, "-w", "imagenet")
 
 
 def test_weights_that_are_not_there(tmp_path):
@@ -324,7 +325,7 @@ def test_evaluate_counts_and_names_broken_pictures(small_model, colour_folders):
     code, out, err = run("evaluate", colour_folders, "-m", small_model)
     assert code == 1
     assert err.startswith(f"{broken}: can't be read as an image")
-    assert "broken    1, not counted" in out
+    assert "broken  1 unreadable, not counted" in out
     code, out, _ = run("evaluate", colour_folders, "-m", small_model, "--json")
     result = json.loads(out)
     assert (code, result["pictures"], result["top1"]) == (1, 5, 80)
@@ -338,7 +339,7 @@ def test_evaluate_with_nothing_to_read(small_model, tmp_path):
     (tmp_path / "red" / "a.png").touch()
     code, out, err = run("evaluate", tmp_path, "-m", small_model)
     assert (code, out) == (1, "")
-    assert "none of the 1 pictures" in err
+    assert "none of the 1 images" in err
 
 
 def test_control_codes_in_a_file_name_stay_off_the_terminal(small_model, tmp_path):
@@ -362,13 +363,13 @@ def test_exit_codes(monkeypatch, error, code, message):
     def fail(name):
         raise error
 
-    monkeypatch.setattr("keras_effnets.commands.listing.model_info", fail)
+    monkeypatch.setattr("keras_effnets.commands.info.model_info", fail)
     assert run("info", LITE0) == (code, "", message)
 
 
 def test_a_terminal_gets_rules_and_each_path_once(small_model, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    table = terminal.listing("Name", ">Count")
+    table = terminal.column_table("Name", ">Count")
     table.add_row(terminal.literal("[b]x"), "1")
     terminal.show(table)
     out = capsys.readouterr().out
@@ -388,6 +389,13 @@ def test_installed_command(small_model, tmp_path):
     assert (code, out) == (2, "")
     wrong = "error: 'resnet51' is not the name of a model; did you mean resnet50,"
     assert err.splitlines()[-1].startswith(wrong)
+
+
+def test_python_dash_m_runs_the_command(monkeypatch):
+    runs = []
+    monkeypatch.setattr(cli, "main", lambda: runs.append("main"))
+    runpy.run_module("keras_effnets", run_name="__main__")
+    assert runs == ["main"]
 
 
 def test_unknown_options_are_the_users_mistake():

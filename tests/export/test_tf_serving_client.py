@@ -1,8 +1,8 @@
 """The example's clients against servers that speak TF Serving's protocols.
 
-TF Serving itself does not run here: a stand-in answers for it on loopback. For gRPC it is built on
-the real service definition, so that the messages are the protocol's own; for REST it reads and
-writes the JSON that TF Serving documents. Both run the exported model.
+TF Serving itself does not run here: a stand-in on loopback replaces it. For gRPC it implements the
+real service definition, so that the messages are the protocol's own; for REST it reads and writes
+the JSON that TF Serving documents. Both run the exported model.
 """
 
 import base64
@@ -38,7 +38,7 @@ def signatures(tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     paths = []
     for index, pixels in enumerate(probe_images((40, 60, 3), 2)):
         paths.append(tmp_path / f"{index}.png")
@@ -103,30 +103,30 @@ def by_grpc(signatures):
 PROTOCOLS = {"rest": (rest, []), "grpc": (by_grpc, ["--grpc"])}
 
 
-def run(monkeypatch, protocol, signatures, pictures):
+def run(monkeypatch, protocol, signatures, images):
     serve, options = PROTOCOLS[protocol]
     with serve(signatures) as address:
-        arguments = [str(EXAMPLE), "small", *map(str, pictures), "--address", address, *options]
+        arguments = [str(EXAMPLE), "small", *map(str, images), "--address", address, *options]
         monkeypatch.setattr(sys, "argv", arguments)
         runpy.run_path(str(EXAMPLE), run_name="__main__")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_names_come_back(protocol, signatures, pictures, monkeypatch, capsys):
-    run(monkeypatch, protocol, signatures, pictures)
+def test_names_come_back(protocol, signatures, images, monkeypatch, capsys):
+    run(monkeypatch, protocol, signatures, images)
     expected = as_json(
-        signatures["serve_bytes"](image_bytes=tf.constant([each.read_bytes() for each in pictures]))
+        signatures["serve_bytes"](image_bytes=tf.constant([each.read_bytes() for each in images]))
     )
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
-    for line, path, row in zip(lines, pictures, expected, strict=True):
+    for line, path, row in zip(lines, images, expected, strict=True):
         pairs = zip(row["names"], row["scores"], strict=True)
         best = [f"{name} {score:.1%}" for name, score in pairs]
         assert line == "  ".join([str(path), *best])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_bad_picture_is_the_servers_error(protocol, signatures, pictures, monkeypatch):
-    pictures[1].write_bytes(b"no picture")
+def test_a_bad_image_is_the_servers_error(protocol, signatures, images, monkeypatch):
+    images[1].write_bytes(b"no picture")
     with pytest.raises(SystemExit, match=r"the server answers (400|StatusCode.INVALID_ARGUMENT)"):
-        run(monkeypatch, protocol, signatures, pictures)
+        run(monkeypatch, protocol, signatures, images)

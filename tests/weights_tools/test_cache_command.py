@@ -73,7 +73,7 @@ def test_path_is_the_folder(home):
 
 
 def test_an_empty_cache(home):
-    assert run("list") == (0, "nothing is cached\n", "")
+    assert run("list") == (0, "the cache is empty\n", "")
     assert run("list", "--json") == (0, "[]\n", "")
     assert run("prune") == (0, "freed 0.0 kB in 0 files\n", "")
     assert not home.exists()
@@ -142,7 +142,7 @@ def test_prune_leaves_what_a_process_is_at_work_on(filled):
     left = there(filled)
     assert {TO_CONVERT, TEMPORARY[0]} < left
     assert TEMPORARY[1] not in left
-    assert f"left, a process is at work on it: {filled / TEMPORARY[0]}" in out
+    assert f"kept, because a process is using it: {filled / TEMPORARY[0]}" in out
 
 
 def test_prune_of_a_cache_that_cannot_be_changed_fails(filled, monkeypatch):

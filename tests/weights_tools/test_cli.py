@@ -121,7 +121,7 @@ def test_convert_writes_a_file_that_predicts_the_same(lite0, here):
     assert (code, err) == (0, "")
     for text in (
         "wrote        efficientnet_lite0.safetensors\n",
-        "efficientnet_pytorch 247 of 247",
+        "(matching names: efficientnet_pytorch 247 of 247",
         "profile      tensorflow\n",
         "weights set  EFFICIENTNET_PYTORCH\n",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",

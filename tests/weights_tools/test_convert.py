@@ -495,7 +495,7 @@ def test_the_command_tells_what_was_found_and_takes_the_choices(write, tmp_path)
     assert code == 0
     text = " ".join(text.split())
     for part in (
-        "source timm_tf (names found: efficientnet_pytorch 0 of 247, timm 247 of 247",
+        "source timm_tf (matching names: efficientnet_pytorch 0 of 247, timm 247 of 247",
         "found in the file itself",
         "pictures 224 pixels, mean 127.5/127.5/127.5, std 127.5/127.5/127.5, by timm's default",
         "classifier left out, as asked",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from weights_tools.formats.keras_format.files import is_keras_file, read_keras_file
 from weights_tools.formats.keras_format.layouts import Layer
+from weights_tools.formats.printable import printable
 from weights_tools.formats.safetensors_file import read_safetensors
 from weights_tools.formats.state_dict import check_names, common_prefix, find_state_dict
 from weights_tools.formats.tensors import FormatError
@@ -149,4 +150,4 @@ def _without_prefix(checkpoint: Checkpoint) -> Checkpoint:
 
 def _one_line(text: str) -> str:
     """What a file says may hold line breaks, or codes that a terminal obeys."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:1000])
+    return printable(text[:1000])

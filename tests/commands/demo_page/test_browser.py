@@ -105,4 +105,4 @@ def test_a_file_that_is_too_large_gives_a_message(opened, tmp_path):
         file.truncate(20 * 2**20 + 1)
     opened.type("#file", str(large))
     opened.wait("document.querySelector('#status.wrong')")
-    assert opened.run(f"return {STATUS}") == "large.png: the file has more than 20 MiB"
+    assert opened.run(f"return {STATUS}") == "large.png: the file exceeds 20 MiB"

@@ -74,7 +74,7 @@ def test_an_engine_that_is_none_is_refused(file):
 def test_two_models_of_one_name_are_refused(file):
     code, _, err = run("serve-demo", file, file)
     assert code == 2
-    assert "two of them are called the same" in err
+    assert "two of them have the same name" in err
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path):

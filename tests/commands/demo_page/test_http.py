@@ -71,7 +71,7 @@ def test_it_lists_the_networks(page):
     ]
 
 
-def test_a_cat_is_named(page, cat, viewers):
+def test_a_cat_is_named(page, cat, models):
     status, answer = ask(page, "/api/predict", cat, **LITE0)
     assert status == 200
     names = [each["name"] for each in answer["predictions"]]
@@ -80,7 +80,7 @@ def test_a_cat_is_named(page, cat, viewers):
     assert len(names) == 5
     assert scores == sorted(scores, reverse=True)
     model = keras_effnets.EfficientNetLite0()
-    preset = viewers["efficientnet_lite0"].preset
+    preset = models["efficientnet_lite0"].preset
     pixels = keras_effnets.load_image(cat, preset)
     expected = np.asarray(model(pixels[None], training=False))[0]
     indices = [each["index"] for each in answer["predictions"]]
@@ -89,11 +89,11 @@ def test_a_cat_is_named(page, cat, viewers):
     assert answer["milliseconds"] > 0
 
 
-def test_heat_is_where_grad_cam_says(page, cat, viewers):
+def test_heat_is_where_grad_cam_says(page, cat, models):
     status, answer = ask(page, "/api/heat", cat, **LITE0, class_index=282)
     assert status == 200
     model = keras_effnets.EfficientNetLite0()
-    pixels = keras_effnets.load_image(cat, viewers["efficientnet_lite0"].preset)
+    pixels = keras_effnets.load_image(cat, models["efficientnet_lite0"].preset)
     expected = keras_effnets.overlay(pixels, keras_effnets.grad_cam(model, pixels, 282))
     np.testing.assert_allclose(picture_of(answer["picture"]), np.asarray(expected), atol=1)
 
@@ -110,9 +110,9 @@ def test_logits_and_few_classes_become_shares(page, cat):
     [
         (b"no picture", LITE0, 400, "can't be read as an image: not one of JPEG"),
         (b"", LITE0, 400, "can't be read as an image: the file is empty"),
-        (b"x", {"model": "unheard"}, 404, "there is no network 'unheard' here: efficientnet_lite0"),
+        (b"x", {"model": "unheard"}, 404, "model='unheard': expected one of efficientnet_lite0"),
         (b"x", {}, 400, "model: Field required"),
-        (b"x" * (MAX_BYTES + 1), LITE0, 413, "the file has more than 20 MiB"),
+        (b"x" * (MAX_BYTES + 1), LITE0, 413, "the file exceeds 20 MiB"),
     ],
 )
 @pytest.mark.parametrize("path", ["/api/predict", "/api/heat"])

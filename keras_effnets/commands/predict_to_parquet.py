@@ -1,4 +1,4 @@
-"""`keras-effnets predict --out`: any number of pictures into one Parquet file."""
+"""`keras-effnets predict --out`: predictions for any number of images, in one Parquet file."""
 
 from __future__ import annotations
 
@@ -8,41 +8,45 @@ from typing import Any
 import typer
 
 from keras_effnets.commands.options import open_model
-from keras_effnets.commands.terminal import complain, progress
+from keras_effnets.commands.terminal import progress
 from keras_effnets.images.folders import iterate_images
 from keras_effnets.prediction import Predictor
 from keras_effnets.prediction.engines import is_artifact
 from keras_effnets.prediction.export_cache import artifact_digest, weights_digest
 from keras_effnets.prediction.on_ray import predict_on_ray
 from keras_effnets.prediction.to_parquet import Job, Parts, errors
+from weights_tools.formats.terminal import complain
 
-_SHOWN = 20
-"""Broken files that are named on the terminal; the Parquet file has all."""
+_MAX_SHOWN = 20
+"""Number of broken files named on the terminal; the Parquet file lists them all."""
 
 
-def open_any(name: str, weights: str | None) -> Any:
-    """What a `Predictor` takes: the path of an exported model, or the model that `--model` names.
+def open_model_or_artifact(name: str, weights: str | None) -> Any:
+    """Returns the path of an exported model, or the model that `--model` names.
 
     Raises:
-        ValueError: For a name, weights or a file that do not do.
-        FileNotFoundError: If there is no such file.
+        ValueError: For an unknown name, a file that is not a classifier of images, or weights
+            that are unknown or don't fit.
+        FileNotFoundError: If a file does not exist.
     """
-    path = Path(name)
-    if not is_artifact(path) or (path / "best.keras").is_file():
+    if not _is_exported(name):
         return open_model(name, weights)
     if weights is not None:
-        raise ValueError(f"--weights {weights!r}: {name} brings its own; leave this out")
-    return path
+        raise ValueError(f"--weights {weights!r}: {name} has its own weights; omit --weights")
+    return Path(name)
 
 
-def chosen(name: str, engine: str | None, default: str = "keras") -> str:
-    """The engine: as asked for, else the artifact's own, else the default."""
+def engine_name(name: str, engine: str | None, default: str = "keras") -> str:
+    """Returns the engine asked for; else "auto" for an exported model, or the default."""
+    return engine or ("auto" if _is_exported(name) else default)
+
+
+def _is_exported(name: str) -> bool:
     path = Path(name)
-    own = is_artifact(path) and not (path / "best.keras").is_file()
-    return engine or ("auto" if own else default)
+    return is_artifact(path) and not (path / "best.keras").is_file()
 
 
-def predict_table(
+def predict_to_parquet(
     images: list[str],
     out: Path,
     *,
@@ -53,17 +57,17 @@ def predict_table(
     engine: str | None,
     ray: int | None,
 ) -> None:
-    """Predicts all pictures into a Parquet file. Exits 1 if one of them could not be read."""
-    opened = open_any(model, weights)
+    """Writes the predictions for all images. Exits 1 if an image could not be read."""
+    opened = open_model_or_artifact(model, weights)
     digest = artifact_digest(opened) if isinstance(opened, Path) else weights_digest(opened)
     job = Job(tuple(str(Path(each).absolute()) for each in images), digest, top)
     parts = Parts(out, job, lambda: iterate_images(images))
-    predictor = Predictor(opened, chosen(model, engine, "auto"), batch_size=batch)
+    predictor = Predictor(opened, engine_name(model, engine, "auto"), batch_size=batch)
     missing = parts.missing()
     remaining = sum(map(parts.size, missing))
     if remaining < parts.images:
-        complain(f"going on: {parts.images - remaining} of {parts.images} pictures are done")
-    with progress("Predicting", remaining, hidden_to=batch) as advance:
+        complain(f"resuming: {parts.images - remaining} of {parts.images} images are done")
+    with progress("Predicting", remaining, hidden_up_to=batch) as advance:
         if ray is None:
             for number in missing:
                 parts.make(number, predictor, advance)
@@ -77,17 +81,20 @@ def predict_table(
             predict_on_ray(parts, source, options, ray, advance_by)
     pictures, broken = parts.images, parts.finish()
     for number, error in enumerate(errors(out) if broken else ()):
-        if number == _SHOWN:
-            complain(f"… and {broken - _SHOWN} more")
+        if number == _MAX_SHOWN:
+            complain(f"… and {broken - _MAX_SHOWN} more")
             break
         complain(error)
-    complain(f"wrote {out}: {pictures - broken} pictures named, {broken} could not be read")
+    complain(f"wrote {out}: {pictures - broken} images classified, {broken} could not be read")
     if broken:
         raise typer.Exit(1)
 
 
 def _for_workers(opened: Any, parts: Parts, engine: str, batch: int) -> tuple[str, dict[str, Any]]:
-    """What a worker opens: the exported model, or a .keras file among the job's parts."""
+    """Returns the path of a model that workers can open, and their `Predictor` options.
+
+    A Keras model is saved among the job's parts; an exported model is on disk already.
+    """
     options = {"batch_size": batch, "threads": 1, "engine": engine}
     if isinstance(opened, Path):
         return str(opened), options
