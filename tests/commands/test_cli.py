@@ -35,7 +35,7 @@ def run_process(*arguments):
 
 
 def refused(*arguments):
-    """The message of a run that a user's mistake ends."""
+    """Runs a command with a user's mistake, and returns its message."""
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
@@ -61,7 +61,7 @@ def coffee():
 
 @pytest.fixture
 def small_model(tmp_path):
-    """A saved classifier of two colours, as fine-tuning would leave it."""
+    """A saved classifier of two colours, as fine-tuning would save it."""
     pixels = keras.Input((8, 8, 3))
     preset = keras_effnets.Preset(crop=8, resize=8, mean=(0, 0, 0), std=(255, 255, 255))
     x = keras_effnets.layers.Preprocessing(preset, name="preprocessing")(pixels)
@@ -110,7 +110,7 @@ def test_list_filters(arguments, wanted):
     assert [row["name"] for row in json.loads(out)] == wanted
 
 
-def test_list_json_has_everything_and_null_for_what_is_not_published():
+def test_list_json_has_null_for_unpublished_values():
     rows = {row["name"]: row for row in json.loads(run("list", "--json")[1])}
     assert rows["efficientnet_lite3"] == {
         "name": "efficientnet_lite3",
@@ -171,7 +171,7 @@ def test_info_json():
     ("wrong", "right"),
     [("resnet51", "did you mean resnet50, "), ("nothing like it", "there are alexnet_2012, ")],
 )
-def test_unknown_model_is_named_with_those_there_are(cat, tmp_path, wrong, right):
+def test_an_unknown_model_is_named_with_suggestions(cat, tmp_path, wrong, right):
     commands = [["info", wrong], ["predict", cat, "-m", wrong], ["evaluate", tmp_path, "-m", wrong]]
     for arguments in commands:
         message = refused(*arguments)
@@ -184,7 +184,7 @@ def test_predict_names_what_is_there(lite0, cat, coffee):
     assert (code, err) == (0, "")
     head, *lines = out.splitlines()
     assert head.split() == ["Image", "Class", "Score"]
-    # In a pipe every line stands for itself.
+    # In a pipe every line has the path.
     assert [line.split()[0] for line in lines] == [str(cat)] * 3 + [str(coffee)] * 3
     assert any(name in lines[0] for name in ("tabby", "tiger cat", "Egyptian cat"))
     assert "espresso" in lines[3]
@@ -266,7 +266,7 @@ def test_weights_that_are_not_there(tmp_path):
     assert "'imagnet'" in message
     assert "EFFICIENTNET_PYTORCH" in message
     assert "no such file" in refused("predict", red, "-m", LITE0, "-w", tmp_path / "a.pth")
-    # Random weights would answer, and mean nothing.
+    # Random weights would give meaningless answers.
     assert "--weights" in refused("predict", red, "-m", "efficientnet_lite3")
     assert "no such file" in refused("predict", red, "-m", tmp_path / "a.keras")
     (tmp_path / "a.keras").write_bytes(b"PK\x03\x04 cut")
@@ -404,7 +404,7 @@ def test_unknown_options_are_the_users_mistake():
     assert "--nonsense" in err
 
 
-def test_a_closed_pipe_is_no_error_message():
+def test_a_closed_pipe_gives_no_error_message():
     command = Path(sys.executable).with_name("keras-effnets")
     reader, writer = os.pipe()
     os.close(reader)

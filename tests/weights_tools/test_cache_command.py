@@ -1,4 +1,4 @@
-"""`weights-tools cache`: what is there, what of it goes, and what never does."""
+"""`weights-tools cache`: what it lists, what it removes, and what it never touches."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def test_an_empty_cache(home):
     assert not home.exists()
 
 
-def test_list_says_what_is_of_use(filled):
+def test_list_tells_which_files_are_used(filled):
     code, out, err = run("list", "--json")
     assert (code, err) == (0, "")
     found = {Path(each["path"]).relative_to(filled).as_posix(): each for each in json.loads(out)}
@@ -135,7 +135,7 @@ def test_prune_removes_what_it_says_and_nothing_else(options, gone, filled):
     assert there(filled) == before - gone - {*LOCKED}
 
 
-def test_prune_leaves_what_a_process_is_at_work_on(filled):
+def test_prune_keeps_files_in_use(filled):
     with cache.lock(filled, V1.file):
         code, out, err = run("prune", "--all")
     assert (code, err) == (0, "")

@@ -496,8 +496,8 @@ def test_the_command_tells_what_was_found_and_takes_the_choices(write, tmp_path)
     text = " ".join(text.split())
     for part in (
         "source timm_tf (matching names: efficientnet_pytorch 0 of 247, timm 247 of 247",
-        "found in the file itself",
-        "pictures 224 pixels, mean 127.5/127.5/127.5, std 127.5/127.5/127.5, by timm's default",
+        "found in the top level of the file",
+        "images 224 pixels, mean 127.5/127.5/127.5, std 127.5/127.5/127.5, by timm's default",
         "classifier left out, as asked",
         "cast from float16",
         "include_top=False)",

@@ -393,8 +393,8 @@ def test_the_printed_lines_load_it(name, tmp_path, monkeypatch):
     assert shown["wrote"] == name
     assert shown["tensors"] == "247"
     assert shown["counters"] == "49 num_batches_tracked, 0 of them known"
-    assert shown["pictures"] == (
-        "RGB / 255, less (0.498039, 0.498039, 0.498039), over (0.501961, 0.501961, 0.501961); "
+    assert shown["images"] == (
+        "RGB / 255, minus (0.498039, 0.498039, 0.498039), over (0.501961, 0.501961, 0.501961); "
         "bicubic to 256, crop 224"
     )
 
@@ -422,6 +422,9 @@ def test_every_target_is_named_as_its_library_names_it():
             ("torchvision", "mobilenet_v2", 3),
             ("timm", "mobilenet_v2", 1000),
             ("timm_tf", "efficientnet_b0", 3),
+            ("timm", "se_resnet50", 1000),
+            ("timm_tf", "efficientnet_v2_s", 1000),
+            ("timm_tf", "mobilenet_v3_large", 1000),
             ("efficientnet_pytorch", "efficientnet_lite0", 3),
         ]
     ]
@@ -430,6 +433,9 @@ def test_every_target_is_named_as_its_library_names_it():
         "torchvision.models.mobilenet_v2(num_classes=3)",
         "timm.create_model('mobilenetv2_100')",
         "timm.create_model('tf_efficientnet_b0', num_classes=3)",
+        "timm.create_model('seresnet50')",
+        "timm.create_model('tf_efficientnetv2_s')",
+        "timm.create_model('tf_mobilenetv3_large_100')",
         "EfficientNet.from_name('efficientnet-lite0', num_classes=3)",
     ]
     assert NETWORKS.keys() == set(TARGETS)

@@ -93,7 +93,9 @@ def _torchvision(model: str, classes: int) -> tuple[str, str]:
 
 
 def _timm(model: str, classes: int, prefix: str = "") -> tuple[str, str]:
-    name = prefix + {"mobilenet_v2": "mobilenetv2_100"}.get(model, model)
+    from weights_tools.verify.libraries import TIMM_NAMES
+
+    name = prefix + TIMM_NAMES.get(model, model)
     options = f", num_classes={classes}" if classes != 1000 else ""
     return "import timm", f"timm.create_model({name!r}{options})"
 

@@ -19,7 +19,13 @@ from keras_effnets.weights.catalog import WEIGHTS, WeightsInfo
 from weights_tools.verify import nin_in_torch as nin_peer
 
 TIMM_NAMES = {
+    "efficientnet_v2_s": "efficientnetv2_s",
+    "efficientnet_v2_m": "efficientnetv2_m",
+    "efficientnet_v2_l": "efficientnetv2_l",
+    "mobilenet_v1": "mobilenetv1_100",
     "mobilenet_v2": "mobilenetv2_100",
+    "mobilenet_v3_large": "mobilenetv3_large_100",
+    "mobilenet_v3_small": "mobilenetv3_small_100",
     "se_resnet50": "seresnet50",
     "se_resnet101": "seresnet101",
     "se_resnet152": "seresnet152",

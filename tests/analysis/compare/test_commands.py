@@ -107,7 +107,7 @@ def test_info_tells_the_whole_card(tmp_path):
     code, out, err = run("info", "mobilenet_v1_0.5")
     assert (code, err) == (0, "")
     for text in (
-        "25.5 MB, of parameters",
+        "25.5 MB for the parameters",
         "top-1 63.7 % (the paper's table 6)",
         "the paper's Table 1, whose last depthwise convolution strides by 1",
         "Width multiplier, above 0 and at most 1",

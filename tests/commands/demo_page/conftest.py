@@ -1,4 +1,4 @@
-"""The page, served on this machine alone by the server that the command runs."""
+"""The demo page, served on this machine by the server that the command runs."""
 
 import threading
 from queue import Queue
@@ -16,7 +16,7 @@ uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is in the test extra")
 
 @pytest.fixture(scope="session")
 def models():
-    """A real network, and a small one of four classes that gives logits."""
+    """A real network, and a small one with four classes and logits."""
     pretrained.checkpoint()
     keras.utils.set_random_seed(1)
     small = keras_effnets.MobileNetV2(

@@ -1,4 +1,4 @@
-"""The page in a real browser, as a visitor uses it."""
+"""The demo page in a real browser, as a visitor uses it."""
 
 import headless_browser
 import photographs

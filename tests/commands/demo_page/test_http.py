@@ -1,4 +1,4 @@
-"""What the page's server answers, by HTTP on this machine."""
+"""The responses of the demo page's server."""
 
 import base64
 import http.client
@@ -25,7 +25,7 @@ TABBIES = {"tabby", "tiger cat", "Egyptian cat"}
 
 
 def ask(url, path, body=None, **values):
-    """Status and answer, in JSON."""
+    """Returns the status and the JSON answer."""
     address = f"{url}{path}?{urllib.parse.urlencode(values)}"
     try:
         with urllib.request.urlopen(address, body, timeout=120) as response:
@@ -166,7 +166,7 @@ def test_more_connections_than_it_takes_are_refused_and_it_recovers(page):
             stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
         with pytest.raises(urllib.error.HTTPError, match="503"):
             urllib.request.urlopen(page, timeout=60)
-    for _ in range(600):  # until the server has seen that they are gone
+    for _ in range(600):  # until the server has noticed that they are closed
         with suppress(urllib.error.HTTPError), urllib.request.urlopen(page, timeout=60) as response:
             assert response.status == 200
             return
@@ -175,7 +175,7 @@ def test_more_connections_than_it_takes_are_refused_and_it_recovers(page):
 
 
 def test_requests_at_the_same_time_get_their_own_answers(page):
-    """Two networks, three pictures and a broken one, together and one by one."""
+    """Two networks, three images and a broken one: concurrent answers equal sequential ones."""
     pictures = [path.read_bytes() for path in photographs.paths()[:3]]
     wanted = [
         (path, body, {"model": model, **more})

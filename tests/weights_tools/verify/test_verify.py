@@ -492,7 +492,7 @@ def test_the_command_agrees(v2):
     code, out, err = run("verify", v2.converted, "-m", v2.name, "--side", 64)
     assert (code, err) == (0, "")
     assert "reference  torchvision " in out
-    assert "same for 100% of the pictures" in out
+    assert "same for 100% of the images" in out
     assert [line.split()[0] for line in out.splitlines() if line.startswith("stage")] == PARTS[1:-1]
     assert "agrees: all " in out
 
