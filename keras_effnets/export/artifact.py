@@ -16,7 +16,7 @@ from keras_effnets.export.quantisation_cost import QuantisationCost
 from keras_effnets.images.model_interface import gives_logits
 from keras_effnets.images.preset import Preset
 from keras_effnets.layers import Classifier, ConvClassifier, Preprocessing
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from keras_effnets.images.reading import read_rgb
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 Entry: TypeAlias = tuple[str | os.PathLike[str], Sequence[tuple[str, float]]]
 _Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont

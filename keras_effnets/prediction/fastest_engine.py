@@ -19,7 +19,7 @@ from keras_effnets.export.runtimes import ENGINES, cores, installed, processor, 
 from keras_effnets.prediction.engines import RunnableModel
 from keras_effnets.prediction.export_cache import PRECISIONS, architecture_digest
 from keras_effnets.weights import cache
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 CHOICES = "engines"
 WARM_UP, RUNS = 3, 11

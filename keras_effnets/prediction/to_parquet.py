@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from keras_effnets.export.runtimes import require
 from keras_effnets.prediction.predictor import Predictor
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa

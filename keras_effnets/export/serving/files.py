@@ -13,7 +13,7 @@ from PIL import Image
 
 from keras_effnets.export.artifact import Artifact
 from keras_effnets.export.parity import probe_images
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 if TYPE_CHECKING:
     from keras_effnets.export.serving.served_model import ServedModel
