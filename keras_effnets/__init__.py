@@ -13,7 +13,7 @@ if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
 
 from keras_effnets.analysis.seeing import feature_grid, feature_maps, grad_cam, overlay
 from keras_effnets.analysis.summary import Summary, summary
-from keras_effnets.images.labels import Prediction, decode_predictions, imagenet_classes
+from keras_effnets.images.class_names import Prediction, decode_predictions, imagenet_classes
 from keras_effnets.images.preprocessing import load_image, preprocess_input
 from keras_effnets.images.preset import Preset
 from keras_effnets.models import *  # noqa: F403

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from keras_effnets.analysis.benchmark.contest import PEERS
 from keras_effnets.analysis.compare import resolve
 from keras_effnets.commands.formatting import NONE
 from keras_effnets.commands.terminal import column_table, literal, progress, show
-from keras_effnets.export.runtimes import ENGINES, cores
+from keras_effnets.export.runtimes import ENGINES, cores, processor
 from weights_tools.formats.terminal import AsJson, complain, show_json
 
 
@@ -105,17 +104,11 @@ def _numbers(text: str) -> list[int]:
 
 
 def _machine(limits: Limits) -> str:
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next(line for line in lines if line.startswith("model name")).partition(":")[2]
-    except (OSError, StopIteration):
-        pass  # not Linux, or no name there: keep what Python knows
     versions = ", ".join(
         f"{package} {metadata.version(package)}" for package in ("keras", "tensorflow")
     )
     return (
-        f"{name.strip()}, {limits.threads} of {os.cpu_count()} cores, {versions}; at most "
+        f"{processor()}, {limits.threads} of {os.cpu_count()} cores, {versions}; at most "
         f"{limits.multiply_adds_per_second / 1e9:.0f} G multiply-adds/s and "
         f"{limits.bytes_per_second / 1e9:.0f} GB/s"
     )

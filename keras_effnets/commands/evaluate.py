@@ -17,8 +17,9 @@ from keras_effnets.commands.options import (
     open_model,
 )
 from keras_effnets.commands.terminal import facts_table, progress, show
-from keras_effnets.images.folders import find_labelled_pictures, spread
-from keras_effnets.prediction.evaluation import evaluate, model_labels, model_preset
+from keras_effnets.images.folders import find_labelled_images, spread
+from keras_effnets.images.model_interface import model_labels, model_preset
+from keras_effnets.prediction.evaluation import evaluate
 from weights_tools.formats.terminal import AsJson, complain, show_json
 
 
@@ -47,18 +48,18 @@ def evaluate_command(
     if not folder.exists():  # before the model is loaded
         raise FileNotFoundError(f"{folder}: there is no such folder")
     network = open_model(model, weights)
-    found = find_labelled_pictures(folder, network.output_shape[-1], model_labels(network))
-    pictures = found.pictures if limit is None else spread(found.pictures, limit)
+    found = find_labelled_images(folder, network.output_shape[-1], model_labels(network))
+    pictures = found.images if limit is None else spread(found.images, limit)
     start = time.perf_counter()
     with progress("Evaluating", len(pictures)) as advance:
         result = evaluate(network, pictures, batch_size=batch, progress=advance)
     seconds = time.perf_counter() - start
     for outcome in result.broken:
         complain(outcome.error)
-    if not result.pictures:
+    if not result.images:
         complain(f"error: none of the {len(pictures)} images can be read")
         raise typer.Exit(1)
-    share1, share5 = (100 * count / result.pictures for count in (result.top1, result.top5))
+    share1, share5 = (100 * count / result.images for count in (result.top1, result.top5))
     preset = model_preset(network)
     if as_json:
         show_json(
@@ -68,7 +69,7 @@ def evaluate_command(
                 "folder": str(folder),
                 "classes_by": found.named_by,
                 "preset": preset.to_dict(),
-                "pictures": result.pictures,
+                "pictures": result.images,
                 "top1": share1,
                 "top5": share5,
                 "top1_correct": result.top1,
@@ -79,11 +80,11 @@ def evaluate_command(
         )
     else:
         lines = {
-            "images": f"{result.pictures:,} in {seconds:.1f} s "
-            f"({result.pictures / seconds:.0f} images/s), classes by {found.named_by}",
+            "images": f"{result.images:,} in {seconds:.1f} s "
+            f"({result.images / seconds:.0f} images/s), classes by {found.named_by}",
             "preset": preset_sizes(preset),
-            "top-1": f"{share1:.2f} % ({result.top1:,} of {result.pictures:,})",
-            "top-5": f"{share5:.2f} % ({result.top5:,} of {result.pictures:,})",
+            "top-1": f"{share1:.2f} % ({result.top1:,} of {result.images:,})",
+            "top-5": f"{share5:.2f} % ({result.top5:,} of {result.images:,})",
         }
         if result.broken:
             lines["broken"] = f"{len(result.broken):,} unreadable, not counted"

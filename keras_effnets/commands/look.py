@@ -15,9 +15,10 @@ from keras_effnets.analysis.seeing import GradCAM, feature_grid, feature_maps, o
 from keras_effnets.analysis.seeing.panel import captioned
 from keras_effnets.commands.options import ModelName, Weights, open_model
 from keras_effnets.commands.terminal import column_table, literal, show
-from keras_effnets.images.labels import imagenet_classes
+from keras_effnets.images.class_names import imagenet_classes
+from keras_effnets.images.model_interface import model_labels, model_preset
 from keras_effnets.images.preprocessing import load_image
-from keras_effnets.prediction.evaluation import model_labels, model_preset, predict_pictures
+from keras_effnets.prediction.evaluation import predict_images
 from weights_tools.formats.atomic import replacing
 from weights_tools.formats.terminal import check_output, complain
 
@@ -68,7 +69,7 @@ def _heat_maps(
     network: Any, path: Path, wanted: list[str], top: int, layer: str | None
 ) -> Image.Image:
     """Draws the input image and the heat map of each class, and prints the classes' scores."""
-    (outcome,) = predict_pictures(network, [path])
+    (outcome,) = predict_images(network, [path])
     if outcome.scores is None:
         raise ValueError(outcome.error)
     scores = outcome.scores

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import keras
 import typer
 
+from keras_effnets.images.model_interface import model_preset
 from keras_effnets.models.registry import create_model, get_builder, model_info
-from keras_effnets.prediction.evaluation import model_preset
 
 MODEL_HELP = "A name from `list`, a .keras file, or the folder of a fine-tuning run."
 

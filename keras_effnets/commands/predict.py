@@ -15,9 +15,9 @@ from keras_effnets.commands.predict_to_parquet import (
     predict_to_parquet,
 )
 from keras_effnets.commands.terminal import column_table, literal, progress, show
+from keras_effnets.images.class_names import Prediction
 from keras_effnets.images.contact_sheet import contact_sheet
-from keras_effnets.images.folders import find_pictures
-from keras_effnets.images.labels import Prediction
+from keras_effnets.images.folders import find_images
 from keras_effnets.prediction import Predictor
 from weights_tools.formats.terminal import AsJson, check_output, complain, show_json
 
@@ -70,7 +70,7 @@ def predict_command(
         return
     if ray is not None:
         raise ValueError(f"--ray {ray} needs --out")
-    paths = find_pictures(images)
+    paths = find_images(images)
     if sheet is not None:
         check_output("--sheet", sheet, ".png")
     opened = open_model_or_artifact(model, weights)

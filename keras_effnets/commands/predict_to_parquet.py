@@ -9,7 +9,7 @@ import typer
 
 from keras_effnets.commands.options import open_model
 from keras_effnets.commands.terminal import progress
-from keras_effnets.images.folders import iterate_pictures
+from keras_effnets.images.folders import iterate_images
 from keras_effnets.prediction import Predictor
 from keras_effnets.prediction.engines import is_artifact
 from keras_effnets.prediction.export_cache import artifact_digest, weights_digest
@@ -61,12 +61,12 @@ def predict_to_parquet(
     opened = open_model_or_artifact(model, weights)
     digest = artifact_digest(opened) if isinstance(opened, Path) else weights_digest(opened)
     job = Job(tuple(str(Path(each).absolute()) for each in images), digest, top)
-    parts = Parts(out, job, lambda: iterate_pictures(images))
+    parts = Parts(out, job, lambda: iterate_images(images))
     predictor = Predictor(opened, engine_name(model, engine, "auto"), batch_size=batch)
     missing = parts.missing()
     remaining = sum(map(parts.size, missing))
-    if remaining < parts.pictures:
-        complain(f"resuming: {parts.pictures - remaining} of {parts.pictures} images are done")
+    if remaining < parts.images:
+        complain(f"resuming: {parts.images - remaining} of {parts.images} images are done")
     with progress("Predicting", remaining, hidden_up_to=batch) as advance:
         if ray is None:
             for number in missing:
@@ -79,7 +79,7 @@ def predict_to_parquet(
                     advance()
 
             predict_on_ray(parts, source, options, ray, advance_by)
-    pictures, broken = parts.pictures, parts.finish()
+    pictures, broken = parts.images, parts.finish()
     for number, error in enumerate(errors(out) if broken else ()):
         if number == _MAX_SHOWN:
             complain(f"… and {broken - _MAX_SHOWN} more")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_effnets.data import Pictures
-from keras_effnets.prediction.evaluation import run_pictures
+from keras_effnets.prediction.evaluation import run_images
 from keras_effnets.training.progress import Reporter
 from weights_tools.formats.atomic import replacing
 
@@ -53,7 +53,7 @@ def body_features(
 
 def _rows(body: Any, pictures: Pictures, reporter: Reporter) -> Iterator[NDArray[np.float32]]:
     with reporter.bar("features", len(pictures)) as advance:
-        for outcome in run_pictures(body, map(Path, pictures.paths)):
+        for outcome in run_images(body, map(Path, pictures.paths)):
             if outcome.scores is None:
                 raise ValueError(outcome.error)
             yield outcome.scores

@@ -16,7 +16,7 @@ from keras_effnets import data
 from keras_effnets.data import Broken, Pictures, Splits
 from keras_effnets.data.augmentation import check_augmentations
 from keras_effnets.models.surgery import freeze, unfreeze
-from keras_effnets.prediction.evaluation import predict_pictures
+from keras_effnets.prediction.evaluation import predict_images
 from keras_effnets.training.learning import Kept, Stage, run_stage
 from keras_effnets.training.progress import Reporter, log
 from keras_effnets.training.report import Outcome, write_report
@@ -224,7 +224,7 @@ class _Run:
     def _scores(self, model: Any, pictures: Pictures, part: str) -> NDArray[np.float32]:
         rows = []
         with self.reporter.bar(f"{part} pictures", len(pictures)) as advance:
-            for outcome in predict_pictures(model, map(Path, pictures.paths)):
+            for outcome in predict_images(model, map(Path, pictures.paths)):
                 if outcome.scores is None:
                     raise ValueError(outcome.error)
                 rows.append(outcome.scores)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from keras_effnets import data
 from keras_effnets.data import Pictures, Splits
+from keras_effnets.images.model_interface import model_preset
 from keras_effnets.models.surgery import body
-from keras_effnets.prediction.evaluation import model_preset
 from keras_effnets.training.features import MAX_BYTES, body_features, feature_batches
 from keras_effnets.training.learning import Stage
 from keras_effnets.training.optimizer import layer_decay

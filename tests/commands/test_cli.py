@@ -253,7 +253,7 @@ def test_predict_mistakes(small_model, tmp_path):
     red = colour(tmp_path / "red.png", RED)
     (tmp_path / "empty").mkdir()
     assert "missing.png: there is no such" in refused("predict", "missing.png", "-m", small_model)
-    assert "no pictures" in refused("predict", tmp_path / "empty", "-m", small_model)
+    assert "no images" in refused("predict", tmp_path / "empty", "-m", small_model)
     wrong = ("predict", red, "-m", small_model, "--sheet")
     assert "'a.jpg'" in refused(*wrong, "a.jpg")
     assert "there is no folder" in refused(*wrong, tmp_path / "missing" / "a.png")
@@ -324,7 +324,7 @@ def test_evaluate_counts_and_names_broken_pictures(small_model, colour_folders):
     broken.write_text("not a picture")
     code, out, err = run("evaluate", colour_folders, "-m", small_model)
     assert code == 1
-    assert err.startswith(f"{broken}: can't be read as a picture")
+    assert err.startswith(f"{broken}: can't be read as an image")
     assert "broken  1 unreadable, not counted" in out
     code, out, _ = run("evaluate", colour_folders, "-m", small_model, "--json")
     result = json.loads(out)
@@ -334,7 +334,7 @@ def test_evaluate_counts_and_names_broken_pictures(small_model, colour_folders):
 
 def test_evaluate_with_nothing_to_read(small_model, tmp_path):
     (tmp_path / "red").mkdir()
-    assert "no pictures" in refused("evaluate", tmp_path, "-m", small_model)
+    assert "no images" in refused("evaluate", tmp_path, "-m", small_model)
     assert "no such folder" in refused("evaluate", tmp_path / "missing", "-m", small_model)
     (tmp_path / "red" / "a.png").touch()
     code, out, err = run("evaluate", tmp_path, "-m", small_model)

@@ -80,7 +80,7 @@ def test_classes_that_contradict_the_folder(make, classes, message):
     [
         (["a/"], "the folder holds no pictures"),
         (["1.png"], r"the pictures \(1.png\) are in no class folders"),
-        (["a/1.png", "2.png"], r"both pictures \(2.png, …\) and folders of pictures"),
+        (["a/1.png", "2.png"], r"both images \(2.png, …\) and subfolders of images"),
         (["test/a/1.png", "val/a/1.png"], "there is test, val and no train beside it"),
         (["train/a/1.png", "val/a/1.png", "valid/a/1.png"], "both val and valid are validation"),
         (["train/a/1.png", "test/a/1.png", "dev/a/1.png"], "dev beside test, train; expected"),

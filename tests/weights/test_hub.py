@@ -271,7 +271,11 @@ def test_a_revision_is_fetched_by_its_name(server, foreign):
     ("repo", "kind", "words"),
     [
         ("some-one/absent", FileNotFoundError, "some-one/absent does not exist or is private"),
-        ("some-one/login", FileNotFoundError, "some-one/login does not exist or is private.*HF_TOKEN"),
+        (
+            "some-one/login",
+            FileNotFoundError,
+            "some-one/login does not exist or is private.*HF_TOKEN",
+        ),
         ("some-one/gated", OSError, "some-one/gated is gated. Accept its terms"),
         ("some-one/broken", OSError, "cannot be reached"),
     ],

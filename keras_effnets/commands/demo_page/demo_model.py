@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from keras_effnets.analysis.seeing import GradCAM, overlay
-from keras_effnets.images.labels import Prediction, decode_predictions
+from keras_effnets.images.class_names import Prediction, decode_predictions
 from keras_effnets.images.preprocessing import load_image
 from keras_effnets.prediction import Predictor
 

@@ -92,7 +92,7 @@ def test_a_broken_file_gives_a_message_and_the_next_one_works(opened, tmp_path):
     broken.write_bytes(photographs.paths()[0].read_bytes()[:5000])
     opened.type("#file", str(broken))
     opened.wait("document.querySelector('#status.wrong')")
-    assert opened.run(f"return {STATUS}").startswith("<b>broken.png: can't be read as a picture: ")
+    assert opened.run(f"return {STATUS}").startswith("<b>broken.png: can't be read as an image: ")
     assert not opened.run(f"return {RESULT}")
     opened.type("#file", str(photographs.paths()[0]))
     opened.wait(f"{FIRST} == 'tiger cat'")

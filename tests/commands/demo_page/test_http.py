@@ -108,8 +108,8 @@ def test_logits_and_few_classes_become_shares(page, cat):
 @pytest.mark.parametrize(
     ("body", "values", "status", "message"),
     [
-        (b"no picture", LITE0, 400, "can't be read as a picture: not one of JPEG"),
-        (b"", LITE0, 400, "can't be read as a picture: the file is empty"),
+        (b"no picture", LITE0, 400, "can't be read as an image: not one of JPEG"),
+        (b"", LITE0, 400, "can't be read as an image: the file is empty"),
         (b"x", {"model": "unheard"}, 404, "model='unheard': expected one of efficientnet_lite0"),
         (b"x", {}, 400, "model: Field required"),
         (b"x" * (MAX_BYTES + 1), LITE0, 413, "the file exceeds 20 MiB"),
@@ -128,7 +128,7 @@ def test_what_is_wrong_is_said(path, body, values, status, message, page):
 def test_a_truncated_picture_gives_a_message(page, cat):
     status, answer = ask(page, "/api/predict", cat[: len(cat) // 2], **LITE0)
     assert status == 400
-    assert "can't be read as a picture" in answer["error"]
+    assert "can't be read as an image" in answer["error"]
 
 
 @pytest.mark.parametrize("class_index", [1000, -1, "cat"])
