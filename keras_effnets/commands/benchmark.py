@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +12,10 @@ import typer
 from keras_effnets.analysis.benchmark import Limits, Result, benchmark, contenders, machine_limits
 from keras_effnets.analysis.benchmark.chart import check_chart, draw
 from keras_effnets.analysis.benchmark.contest import PEERS
-from keras_effnets.analysis.compare import resolve
 from keras_effnets.commands.options import AsJson
 from keras_effnets.commands.terminal import complain, listing, literal, progress, show, show_json
-from keras_effnets.export.runtimes import ENGINES, cores
+from keras_effnets.export.runtimes import ENGINES, cores, processor_name
+from keras_effnets.models.registry import resolve
 
 
 def benchmark_command(
@@ -99,17 +98,11 @@ def _numbers(text: str) -> list[int]:
 
 
 def _machine(limits: Limits) -> str:
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next(line for line in lines if line.startswith("model name")).partition(":")[2]
-    except (OSError, StopIteration):
-        pass  # not Linux, or a processor without a name there: what Python knows stays
     versions = ", ".join(
         f"{package} {metadata.version(package)}" for package in ("keras", "tensorflow")
     )
     return (
-        f"{name.strip()}, {limits.threads} of {os.cpu_count()} cores, {versions}; at most "
+        f"{processor_name()}, {limits.threads} of {os.cpu_count()} cores, {versions}; at most "
         f"{limits.multiply_adds_per_second / 1e9:.0f} G multiply-adds and "
         f"{limits.bytes_per_second / 1e9:.0f} GB a second"
     )

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_effnets.analysis.compare import AXES, FIGURES, collect, draw_chart, draw_figure, resolve
-from keras_effnets.analysis.compare.chart import check_chart
+from keras_effnets.analysis.compare import AXES, FIGURES, collect, draw_chart, draw_figure
+from keras_effnets.analysis.compare.draw import check_chart
 from keras_effnets.analysis.compare.figures import check_figure, figure_data
-from keras_effnets.analysis.compare.measure import measure
-from keras_effnets.analysis.compare.points import Point
+from keras_effnets.analysis.compare.model_points import Point
+from keras_effnets.analysis.compare.runtime_cost import measure
 from keras_effnets.commands.options import AsJson
 from keras_effnets.commands.terminal import complain, listing, literal, progress, show, show_json
 from keras_effnets.commands.words import percent
+from keras_effnets.models.registry import resolve
 
 _AXES = ", ".join(AXES)
 

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from keras_effnets.analysis.compare import collect
-from keras_effnets.analysis.compare.cards import knobs, notes
+from keras_effnets.analysis.compare.model_pages import notes, own_options
 from keras_effnets.commands.options import AsJson
 from keras_effnets.commands.terminal import complain, listing, literal, record, show, show_json
 from keras_effnets.commands.words import NONE, percent, sizes, triple
@@ -115,7 +115,7 @@ def info_command(
                 "paper": info.paper._asdict(),
                 "notes": notes(name),
                 "config": asdict(info.config),
-                "knobs": knobs(name),
+                "knobs": own_options(name),
                 "weights": [asdict(weights) for weights in info.weights.values()],
             }
         )
@@ -143,7 +143,7 @@ def info_command(
             "as in its paper, and not",
             {f"{number}": note for number, note in enumerate(notes(name), start=1)},
         ),
-        record("knobs", knobs(name) or {"none": "of its own"}),
+        record("knobs", own_options(name) or {"none": "of its own"}),
         *(
             [_weights_record(weights) for weights in info.weights.values()]
             or [record("no published weights", {})]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import threading
 from importlib import metadata
 from pathlib import Path
@@ -74,6 +75,16 @@ def cores(threads: int | None) -> int:
     if threads < 1:
         raise ValueError(f"threads={threads!r}: expected 1 or more")
     return threads
+
+
+def processor_name() -> str:
+    """The name of this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        name = next(line for line in lines if line.startswith("model name"))
+        return name.partition(":")[2].strip()
+    except (OSError, StopIteration):  # not Linux, or a processor without a name there
+        return platform.processor() or platform.machine()
 
 
 class LiteRT:

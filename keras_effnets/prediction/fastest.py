@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from keras_effnets.export.frozen_graph import picture_shape
 from keras_effnets.export.parity import probe_pictures
-from keras_effnets.export.runtimes import ENGINES, cores, installed, version
+from keras_effnets.export.runtimes import ENGINES, cores, installed, processor_name, version
 from keras_effnets.prediction.engines import Network
 from keras_effnets.prediction.export_cache import PRECISIONS, architecture_digest
 from keras_effnets.weights import cache
@@ -71,16 +70,8 @@ def fastest(
 
 def _key(model: keras.Model, precision: str, threads: int, engines: list[str]) -> str:
     versions = [f"{name} {version(name)}" for name in engines]
-    told = [architecture_digest(model), precision, threads, versions, _processor()]
+    told = [architecture_digest(model), precision, threads, versions, processor_name()]
     return hashlib.blake2b(json.dumps(told).encode(), digest_size=12).hexdigest()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        return next(line for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return f"{platform.machine()} {platform.processor()}"
 
 
 def _measured(
