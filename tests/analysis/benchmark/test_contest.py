@@ -44,7 +44,7 @@ def test_training_is_keras_own():
         "keras.applications, fit",
         "torchvision, eager",
     ]
-    with pytest.raises(ValueError, match=r"'torch\.compile': training steps are timed of keras"):
+    with pytest.raises(ValueError, match=r"'torch\.compile': training allows keras"):
         contenders("resnet50", ["all"], ["torch.compile"], train=True)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_effnets
-from keras_effnets.analysis.summary.receptive_field import picture
+from keras_effnets.analysis.summary.receptive_field import image_field
 from keras_effnets.plan.deferred import sketch
 
 L = keras.layers
@@ -160,7 +160,7 @@ def test_what_turns_a_picture_round_is_not_guessed():
 
 
 def test_windows_grow_by_the_jump():
-    (axis,) = picture([100]).axes
+    (axis,) = image_field([100]).axes
     found = axis.windowed(49, 3, stride=2).windowed(23, 5, stride=2)
     assert (found.size, found.jump, found.places) == (11, Fraction(4), 23)
     assert found.collapsed().size == 11 + 22 * 4
