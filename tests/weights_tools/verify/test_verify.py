@@ -43,7 +43,7 @@ from weights_tools.verify.activations import (  # noqa: E402
 from weights_tools.verify.recording import read_reference, write_reference  # noqa: E402
 from weights_tools.verify.reference_run import run_reference  # noqa: E402
 from weights_tools.verify.result import Verification  # noqa: E402
-from weights_tools.verify.shown_pictures import drawn  # noqa: E402
+from weights_tools.verify.shown_images import drawn  # noqa: E402
 
 SIDE = 96
 LITE0 = "efficientnet_lite0"
