@@ -16,8 +16,9 @@ import pytest
 from torchvision_import import import_torchvision
 
 import keras_effnets
-from keras_effnets.weights import cache, published
+from keras_effnets.weights import cache
 from keras_effnets.weights import download as download_module
+from keras_effnets.weights import published as published_module
 from keras_effnets.weights.cache import RULES_VERSION
 from keras_effnets.weights.catalog import WEIGHTS
 from keras_effnets.weights.download import partial_name
@@ -361,7 +362,7 @@ def test_a_conversion_that_finds_no_room_is_not_kept(mobilenet, own_home, monkey
     def fill(*arguments, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(published, "write_weights_file", fill)
+    monkeypatch.setattr(published_module, "write_weights_file", fill)
     model = keras_effnets.MobileNetV2(weights="imagenet")
     assert "is not cached: No space left on device" in caplog.text
     assert kept(own_home) == [f"downloads/{info.file}"]
