@@ -83,8 +83,8 @@ def stem_padding(config):
 @pytest.mark.parametrize("change", [epsilon, stem_padding])
 def test_a_mistake_exceeds_the_tolerance_tenfold(change, tmp_path):
     reference = reference_of("densenet121", 64)
-    mutant = compare._configured(converted(reference, tmp_path), change)
-    logits, _ = compare.run(mutant, reference.pictures, {})
+    mutant = compare.configured(converted(reference, tmp_path), change)
+    logits = compare.logits(mutant, reference.pictures)
     error = compare.relative_error(logits, reference.logits)
     assert error > 10 * tolerance_of(reference), f"{error:.1e} only"
 

@@ -62,7 +62,7 @@ def test_auxiliary_classifiers_agree(tmp_path):
 
 
 def _edited(change):
-    return lambda model: compare._configured(model, change)
+    return lambda model: compare.configured(model, change)
 
 
 def floor_pools(config):
@@ -87,6 +87,6 @@ def test_a_mistake_exceeds_the_tolerance_tenfold(change, tmp_path):
     reference = reference_of(96)
     model = converted(reference, tmp_path)
     mutant = _edited(change)(model)
-    logits, _ = compare.run(mutant, reference.pictures, {})
+    logits = compare.logits(mutant, reference.pictures)
     error = compare.relative_error(logits, reference.logits)
     assert error > 10 * tolerance_of(reference), f"{error:.1e} only"
