@@ -30,7 +30,7 @@ RUN = """
 import json, os, sys
 import numpy as np
 from keras_effnets import finetune
-from keras_effnets.finetuning import Processes, learning
+from keras_effnets.training import Processes, learning
 
 out, rank, port, die_at, options = sys.argv[2], *map(int, sys.argv[3:6]), json.loads(sys.argv[6])
 if options["distribute"] == "mirrored":

@@ -1,5 +1,5 @@
-"""The small networks of every family, from where they are at home."""
+"""What the tests of seeing share."""
 
-from models.surgery.conftest import family, seeded, small
+from family_fixtures import family, seeded, small
 
 __all__ = ["family", "seeded", "small"]
