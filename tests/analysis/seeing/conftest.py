@@ -1,4 +1,4 @@
-"""The small networks of every family, from where they are at home."""
+"""The small networks of every family, defined by the tests of surgery."""
 
 from models.surgery.conftest import family, seeded, small
 
