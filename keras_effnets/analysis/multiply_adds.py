@@ -27,26 +27,14 @@ DEFINITIONS = ("paper", "torchinfo")
 KnownShape = tuple[int, ...]
 """A shape without open sizes, batch included."""
 
-FREE = (
-    *(
-        getattr(layers, f"{kind}{rank}D")
-        for rank in (1, 2, 3)
-        for kind in (
-            *("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "Cropping"),
-            *("GlobalAveragePooling", "GlobalMaxPooling", "MaxPooling", "SpatialDropout"),
-            *("UpSampling", "ZeroPadding"),
-        )
-    ),
+POINTWISE = (
     layers.Activation,
     layers.ActivityRegularization,
     layers.Add,
     layers.AlphaDropout,
     layers.Average,
-    layers.CenterCrop,
-    layers.Concatenate,
     layers.Dropout,
     layers.ELU,
-    layers.Flatten,
     layers.GaussianDropout,
     layers.GaussianNoise,
     layers.Identity,
@@ -57,7 +45,6 @@ FREE = (
     layers.Minimum,
     layers.Multiply,
     layers.Normalization,
-    layers.Permute,
     layers.RandomBrightness,
     layers.RandomContrast,
     layers.RandomFlip,
@@ -65,21 +52,42 @@ FREE = (
     layers.RandomTranslation,
     layers.RandomZoom,
     layers.ReLU,
-    layers.RepeatVector,
     layers.Rescaling,
-    layers.Reshape,
-    layers.Resizing,
-    layers.Softmax,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
     layers.Subtract,
-    layers.UnitNormalization,
     ours.LocalResponseNormalization,
-    ours.MaxPool,
-    ours.PaddedShortcut,
     ours.Preprocessing,
     ours.StochasticDepth,
 )
-"""Kinds without trainable values, which no definition counts. Augmentation does nothing at
+"""Kinds without trainable values that keep every place where it is. Augmentation does nothing at
 inference."""
+
+FREE = (
+    *POINTWISE,
+    *(
+        getattr(layers, f"{kind}{rank}D")
+        for rank in (1, 2, 3)
+        for kind in (
+            *("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "Cropping"),
+            *("GlobalAveragePooling", "GlobalMaxPooling", "MaxPooling", "UpSampling"),
+            "ZeroPadding",
+        )
+    ),
+    layers.CenterCrop,
+    layers.Concatenate,
+    layers.Flatten,
+    layers.Permute,
+    layers.RepeatVector,
+    layers.Reshape,
+    layers.Resizing,
+    layers.Softmax,
+    layers.UnitNormalization,
+    ours.MaxPool,
+    ours.PaddedShortcut,
+)
+"""Kinds without trainable values, which no definition counts."""
 
 SCALING = (
     layers.BatchNormalization,

@@ -139,7 +139,7 @@ def benchmark(
     """Times contenders for one network, which take turns.
 
     Args:
-        field: The contenders; ratios are to the first.
+        field: The contenders; ratios are to the first that runs.
         batch: Batch size.
         runs: Number of turns.
         side: Input size, pixels; None takes the network's own.
@@ -162,9 +162,8 @@ def benchmark(
             raise ValueError(f"{argument}={value!r}: expected 1 or more")
     info = model_info(field[0].name)
     side = side or info.side
-    blank = [Result(each, batch, side, train) for each in field]
     processes: dict[Contender, Process] = {}
-    results = {each.contender: each for each in blank}
+    results = {each: Result(each, batch, side, train) for each in field}
     with tempfile.TemporaryDirectory() as home:
         environment = {
             **pinned(threads),

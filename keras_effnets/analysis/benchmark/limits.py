@@ -28,9 +28,9 @@ class Limits:
 
     threads: int
     multiply_adds_per_second: float
-    """Of a product of two matrices of 2048 by 2048 in single precision."""
+    """The rate of a product of two 2048 by 2048 matrices in single precision."""
     bytes_per_second: float
-    """Read plus written, when copying 128 MB per thread."""
+    """The rate of copying 128 MB per thread, reads plus writes."""
 
     def seconds(self, multiply_adds: float, weights: float) -> float:
         """The least time that a network can take.

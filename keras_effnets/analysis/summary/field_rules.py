@@ -11,7 +11,13 @@ from typing import Any
 from keras import layers
 
 from keras_effnets import layers as ours
-from keras_effnets.analysis.multiply_adds import CONVOLUTIONS, DEPTHWISE, SEPARABLE, TRANSPOSED
+from keras_effnets.analysis.multiply_adds import (
+    CONVOLUTIONS,
+    DEPTHWISE,
+    POINTWISE,
+    SEPARABLE,
+    TRANSPOSED,
+)
 from keras_effnets.analysis.summary.receptive_field import Field, joined
 from keras_effnets.analysis.summary.sliding import (
     cropped,
@@ -120,42 +126,6 @@ def _reduced(call: Call, field: Field) -> Field | None:
     return field.collapsed() if image <= reduced else None
 
 
-_POINTWISE = (
-    layers.Activation,
-    layers.ActivityRegularization,
-    layers.Add,
-    layers.AlphaDropout,
-    layers.Average,
-    layers.Dropout,
-    layers.ELU,
-    layers.GaussianDropout,
-    layers.GaussianNoise,
-    layers.Identity,
-    layers.InputLayer,
-    layers.LeakyReLU,
-    layers.Masking,
-    layers.Maximum,
-    layers.Minimum,
-    layers.Multiply,
-    layers.Normalization,
-    layers.PReLU,
-    # Augmentation does nothing at inference.
-    layers.RandomBrightness,
-    layers.RandomContrast,
-    layers.RandomFlip,
-    layers.RandomRotation,
-    layers.RandomTranslation,
-    layers.RandomZoom,
-    layers.ReLU,
-    layers.Rescaling,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.SpatialDropout3D,
-    layers.Subtract,
-    ours.LocalResponseNormalization,
-    ours.Preprocessing,
-    ours.StochasticDepth,
-)
 _POOLED, _GLOBAL, _ADAPTIVE = (
     tuple(
         getattr(layers, f"{prefix}{kind}Pooling{rank}D")
@@ -171,7 +141,7 @@ _LAYERS: tuple[tuple[tuple[type, ...], FieldRule], ...] = (
     ((*SEPARABLE, *DEPTHWISE, *CONVOLUTIONS, *_POOLED), window),
     ((ours.MaxPool,), max_pooled),
     ((ours.PaddedShortcut,), strided_shortcut),
-    (_POINTWISE, _same),
+    ((*POINTWISE, layers.PReLU), _same),
     # Batch norms keep their statistics per channel, whatever the axis is.
     ((layers.BatchNormalization,), _same),
     ((layers.LayerNormalization, layers.RMSNormalization, layers.UnitNormalization), _norm),

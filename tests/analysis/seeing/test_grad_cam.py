@@ -1,4 +1,4 @@
-"""Grad-CAM on small networks of every family, and what a real network sees in photographs."""
+"""Grad-CAM on small networks of every family, and on photographs with real weights."""
 
 import json
 import os

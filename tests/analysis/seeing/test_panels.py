@@ -1,4 +1,4 @@
-"""Heat and maps as pictures."""
+"""Heat maps and feature maps as images."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Models of anybody's: nested, shared, subclassed, with layers of a kind that has no rule."""
+"""Users' models: nested, shared, subclassed, with layers that have no rule."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ L = keras.layers
 
 
 class Scale(L.Layer):
-    """One factor a channel: a kind that nobody has a rule for."""
+    """One factor per channel, a layer without a rule."""
 
     def build(self, input_shape):
         self.factor = self.add_weight(shape=(input_shape[-1],), name="factor")
@@ -21,7 +21,7 @@ class Scale(L.Layer):
 
 
 class Block(L.Layer):
-    """A block of somebody else's, that says nothing of its shapes."""
+    """A user's block, which does not tell its shapes."""
 
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -40,7 +40,7 @@ def paths(summary: keras_effnets.Summary) -> list[str]:
     return [row.path for row in summary.shown()]
 
 
-def test_a_block_of_anybodys_is_opened():
+def test_a_users_block_is_opened():
     model = keras.Sequential([keras.Input((8, 8, 3)), Block(4, name="block")])
     found = keras_effnets.summary(model, 2, depth=2)
     assert paths(found) == ["block", "block/conv", "block/norm"]

@@ -1,4 +1,4 @@
-"""Receptive fields: the figures that are known, and what changing a pixel changes."""
+"""Receptive fields: published figures, and the effect of changing a pixel."""
 
 from fractions import Fraction
 
@@ -31,7 +31,7 @@ SLOW = ("inception_resnet_v2", "resnet101, stride on the 1x1")
 
 
 def last_map(summary: keras_effnets.Summary) -> tuple[int, ...]:
-    """What a place of the last map sees."""
+    """Receptive field of the last map."""
     fields = [row.receptive_field for row in summary.rows]
     return [f.sizes for f in fields if f and not f.whole and min(f.places) > 1][-1]
 
@@ -61,8 +61,8 @@ def branches():
 def beside():
     inputs = keras.Input((33, 47, 2))
     before = L.Conv2D(2, 3)(L.ZeroPadding2D(((2, 0), (2, 0)))(inputs))
-    behind = L.Conv2D(2, 3)(L.ZeroPadding2D(((0, 2), (0, 2)))(inputs))
-    return keras.Model(inputs, L.Add()([before, behind]))
+    after = L.Conv2D(2, 3)(L.ZeroPadding2D(((0, 2), (0, 2)))(inputs))
+    return keras.Model(inputs, L.Add()([before, after]))
 
 
 def ours():
