@@ -11,7 +11,8 @@ if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
         "unset that variable"
     )
 
-from keras_effnets.analysis.seeing import feature_grid, feature_maps, grad_cam, overlay
+from keras_effnets.analysis.benchmark import benchmark, contenders
+from keras_effnets.analysis.seeing import GradCAM, feature_grid, feature_maps, grad_cam, overlay
 from keras_effnets.analysis.summary import Summary, summary
 from keras_effnets.images.class_names import Prediction, decode_predictions, imagenet_classes
 from keras_effnets.images.preprocessing import load_image, preprocess_input
@@ -35,6 +36,7 @@ from keras_effnets.weights.catalog import WeightsInfo
 from weights_tools import __version__ as __version__
 
 __all__ = [
+    "GradCAM",
     "LayerwiseAdamW",
     "ModelInfo",
     "Prediction",
@@ -42,7 +44,9 @@ __all__ = [
     "Preset",
     "Summary",
     "WeightsInfo",
+    "benchmark",
     "body",
+    "contenders",
     "create_model",
     "decode_predictions",
     "feature_extractor",

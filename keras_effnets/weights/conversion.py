@@ -14,7 +14,8 @@ from keras_effnets.weights.foreign_head import ForeignHead, find_head
 from keras_effnets.weights.match import AUXILIARY
 from keras_effnets.weights.names.rule import Rule, transform, transformed_shape
 from keras_effnets.weights.spelling import find_spelling
-from weights_tools.formats.checkpoint import CheckpointError, read_checkpoint
+from weights_tools.formats.checkpoint import read_checkpoint
+from weights_tools.formats.tensors import CheckpointError
 
 _CLASSIFIER = "classifier/"
 _COUNTER = "num_batches_tracked"

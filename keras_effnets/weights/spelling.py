@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from keras_effnets.plan.config import ModelConfig
 from keras_effnets.weights.names.rule import Foreign, Rule, Source
-from weights_tools.formats.checkpoint import Checkpoint, CheckpointError
+from weights_tools.formats.checkpoint import Checkpoint
+from weights_tools.formats.tensors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True)

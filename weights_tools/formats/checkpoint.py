@@ -20,7 +20,7 @@ from weights_tools.formats.keras_format.layouts import KerasLayer
 from weights_tools.formats.printable import printable
 from weights_tools.formats.safetensors_file import read_safetensors
 from weights_tools.formats.state_dict import check_names, common_prefix, find_state_dict
-from weights_tools.formats.tensors import FormatError
+from weights_tools.formats.tensors import CheckpointError, FormatError
 from weights_tools.formats.torch_format.files import LEGACY_MAGIC, TorchFile, read_legacy, read_zip
 from weights_tools.formats.zip_archive import ZIP_START
 
@@ -45,10 +45,6 @@ DAMAGE = (
     struct.error,
     zlib.error,
 )
-
-
-class CheckpointError(ValueError):
-    """A checkpoint can't be read; the message names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,18 @@ import struct
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weights_tools.formats.atomic import replacing
-from weights_tools.formats.checkpoint import Checkpoint, CheckpointError
 from weights_tools.formats.printable import printable
 from weights_tools.formats.safetensors_file import DTYPES, read_safetensors
+from weights_tools.formats.tensors import CheckpointError
+
+if TYPE_CHECKING:
+    from weights_tools.formats.checkpoint import Checkpoint
 
 OURS = "keras_effnets"
 """The metadata entry that marks a file as written by this project."""
@@ -120,7 +123,7 @@ def digest(tensor: NDArray[Any]) -> str:
     return hashlib.blake2b(_bytes(tensor), digest_size=16).hexdigest()
 
 
-def check_digests(checkpoint: Checkpoint) -> None:
+def check_digests(checkpoint: "Checkpoint") -> None:
     """Compares every tensor of one of our files with its recorded digest.
 
     Raises:

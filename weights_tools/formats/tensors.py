@@ -24,6 +24,10 @@ MAX_INTEGER = 1 << 63
 """NumPy's sizes have 64 bits. Longer integers can be chosen to collide in a dict."""
 
 
+class CheckpointError(ValueError):
+    """A checkpoint can't be read; the message names the file and the reason."""
+
+
 class FormatError(ValueError):
     """The file is invalid, or asks for something that is not allowed."""
 
