@@ -32,7 +32,7 @@ from small_networks import enliven
 import keras_effnets
 from keras_effnets.analysis.benchmark import benchmark, contenders
 from keras_effnets.export import export_litert
-from keras_effnets.export.parity import compare, probe_pictures, reference_outputs
+from keras_effnets.export.parity import compare, probe_images, reference_outputs
 from keras_effnets.export.runtimes import LiteRT, has_bfloat16
 
 # torchvision's operators do not load with every torch version, and its networks need none.
@@ -124,7 +124,7 @@ def forward(section: str, names: list[str], batch: int, runs: int, threads: int)
         peers.remove("torchvision")
     found = {}
     for name in names:
-        pixels = probe_pictures((224, 224, 3), batch)
+        pixels = probe_images((224, 224, 3), batch)
         _, engine, parity = ours(living(name, pixels), pixels, threads)
         if parity.max_difference > 1e-4:
             raise SystemExit(f"{name} by {engine} is not float32: {parity}")
@@ -146,8 +146,8 @@ def forward(section: str, names: list[str], batch: int, runs: int, threads: int)
 
 def precision(names: list[str], runs: int, threads: int) -> dict:
     """bfloat16 if the CPU supports it, and int8, against the compiled tf.function."""
-    pixels = probe_pictures((224, 224, 3), 1)
-    examples = probe_pictures((224, 224, 3), 16)
+    pixels = probe_images((224, 224, 3), 1)
+    examples = probe_images((224, 224, 3), 16)
     found = {}
     for name in names:
         model = living(name, pixels)
@@ -174,10 +174,10 @@ def int8(pictures: Path | None, calibration: Path | None, runs: int, threads: in
     found = {}
     for name in ("MobileNetV2", "EfficientNetLite0"):
         real = name == "EfficientNetLite0"
-        pixels = probe_pictures((224, 224, 3), 1)
+        pixels = probe_images((224, 224, 3), 1)
         model = keras_effnets.EfficientNetLite0() if real else living(name, pixels)
         labelled = pictures if real else None
-        examples = calibration if real and calibration else probe_pictures((224, 224, 3), 16)
+        examples = calibration if real and calibration else probe_images((224, 224, 3), 16)
         with tempfile.TemporaryDirectory() as folder:
             plain, rounded = Path(folder) / "f.tflite", Path(folder) / "q.tflite"
             before = export_litert(model, plain)

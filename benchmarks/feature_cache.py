@@ -23,7 +23,7 @@ import numpy as np
 from measure import machine
 
 from keras_effnets import EfficientNetLite0, data, finetune, freeze, reset_classifier
-from keras_effnets.prediction.evaluation import model_preset
+from keras_effnets.images.model_interface import model_preset
 from keras_effnets.training import Reporter
 
 EPOCHS, BATCH, RATE = 5, 32, 3e-3

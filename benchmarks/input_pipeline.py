@@ -21,7 +21,7 @@ from measure import alternate, machine, report
 from PIL import Image
 
 from keras_effnets.data import Pictures, batches
-from keras_effnets.images.folders import find_pictures
+from keras_effnets.images.folders import find_images
 from keras_effnets.images.preset import Preset
 
 PRESET = Preset(crop=224, resize=256)
@@ -97,7 +97,7 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         if options.folder:
-            found = find_pictures([options.folder])[: options.pictures]
+            found = find_images([options.folder])[: options.pictures]
         else:
             found = write_pictures(Path(folder), options.pictures)
         paths, classes = [str(path) for path in found], 10

@@ -1,3 +1,5 @@
-"""The release, in one place: the build reads it without importing Keras."""
+"""The release, for the modules that still read it here."""
 
-VERSION = "0.1.0"
+from weights_tools import __version__ as VERSION  # noqa: N812
+
+__all__ = ["VERSION"]

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 import keras_effnets
-from keras_effnets.export.parity import probe_pictures
+from keras_effnets.export.parity import probe_images
 from keras_effnets.images.preprocessing import preprocess_input
 from keras_effnets.layers import Preprocessing, nested_layers
 from keras_effnets.models import (
@@ -153,7 +153,7 @@ def enliven(model: keras.Model) -> None:
     for layer in norms:
         layer.momentum = 0.0
     *sides, channels = model.input_shape[1:]
-    pixels = probe_pictures((*(side or 64 for side in sides), channels), 8)
+    pixels = probe_images((*(side or 64 for side in sides), channels), 8)
     if any(isinstance(layer, Preprocessing) for layer in model.layers):
         pixels = preprocess_input(pixels, model)
     model(pixels, training=True)

@@ -21,6 +21,7 @@ from keras_effnets.layers import ConvAct, LocalResponseNormalization, MaxPool
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import ModelConfig, Paper
 from keras_effnets.plan.interface import Interface
+from keras_effnets.weights.names.rule import Rule, Source, biased, hidden_top
 
 
 class Row(NamedTuple):
@@ -194,3 +195,18 @@ def _alexnet(
 
 AlexNet = builder("AlexNet", _alexnet, VARIANTS[0])
 AlexNet2012 = builder("AlexNet2012", _alexnet, VARIANTS[1])
+
+
+def torchvision(config: AlexNetConfig) -> Iterator[Rule]:
+    """The network of 2012 has the same names, its normalisations counted as modules too."""
+    number = 0
+    for row, _, normalised in plan(config):
+        yield from biased(f"features.{number}", f"{row.name}/conv", "conv")
+        number += 2 + normalised + row.pooled
+    yield from hidden_top(TOP_SIDE, 1, 4, 6)
+
+
+AlexNetConfig.spellings = {"torchvision": Source("torch", torchvision)}
+AlexNet2012Config.spellings = {
+    "torchvision": Source("torch", torchvision, architecture=lambda config: None)
+}

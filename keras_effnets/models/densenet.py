@@ -10,6 +10,7 @@ the paper; torchvision's follows only the second of each layer.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, Unpack
 
 import keras
@@ -19,6 +20,8 @@ from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import ModelConfig, Paper, is_number
 from keras_effnets.plan.interface import Interface
 from keras_effnets.plan.profile import TENSORFLOW, Profile
+from keras_effnets.weights.names import applications
+from keras_effnets.weights.names.rule import Rule, Source, batch_norm, biased
 
 _TENSORFLOW = replace(TENSORFLOW, padding="symmetric", epsilon=1.001e-5)
 
@@ -190,3 +193,64 @@ DenseNet161 = builder("DenseNet161", _densenet, VARIANTS[1])
 DenseNet169 = builder("DenseNet169", _densenet, VARIANTS[2])
 DenseNet201 = builder("DenseNet201", _densenet, VARIANTS[3])
 DenseNet264 = builder("DenseNet264", _densenet, VARIANTS[4])
+
+
+def torchvision(config: DenseNetConfig, dot: str = "") -> Iterator[Rule]:
+    """`features.denseblock{stage}.denselayer{layer}.{part}{n}`, stages and layers from one.
+
+    The files that torchvision publishes have a `dot` between part and number.
+    """
+    yield Rule("features.conv0.weight", "stem/conv/kernel", "conv")
+    if config.large_stem:
+        yield from batch_norm("features.norm0", "stem/norm")
+    last = 0
+    for last, stage in enumerate(plan(config), start=1):
+        for layer in range(stage.repeats):
+            source = f"features.denseblock{last}.denselayer{layer + 1}"
+            for part in (1, 2) if config.bottleneck else (1,):
+                target = f"{stage.name}/layer{layer}/conv{part}"
+                yield from batch_norm(f"{source}.norm{dot}{part}", f"{target}/norm")
+                yield Rule(f"{source}.conv{dot}{part}.weight", f"{target}/conv/kernel", "conv")
+        if stage.transition:
+            source = f"features.{stage.transition}"
+            yield from batch_norm(f"{source}.norm", f"{stage.transition}/norm")
+            yield Rule(f"{source}.conv.weight", f"{stage.transition}/conv/kernel", "conv")
+    yield from batch_norm(f"features.norm{last + 1}", "top/norm")
+    yield from biased("classifier", "classifier/dense", "dense")
+
+
+def _keras(config: DenseNetConfig) -> Iterator[Rule]:
+    """`conv{stage + 1}_block{layer}_{part}_{kind}`; the batch norm of part 1 is part 0's."""
+    yield Rule("conv1_conv/kernel", "stem/conv/kernel", "kernel")
+    if config.large_stem:
+        yield from applications.batch_norm("conv1_bn", "stem/norm")
+    for number, stage in enumerate(plan(config), start=2):
+        for layer in range(stage.repeats):
+            source = f"conv{number}_block{layer + 1}"
+            for part in (1, 2) if config.bottleneck else (1,):
+                target = f"{stage.name}/layer{layer}/conv{part}"
+                yield from applications.conv_norm(
+                    f"{source}_{part}_conv", f"{source}_{part - 1}_bn", target
+                )
+        if stage.transition:
+            pool = f"pool{number}"
+            yield from applications.conv_norm(f"{pool}_conv", f"{pool}_bn", stage.transition)
+    yield from applications.batch_norm("bn", "top/norm")
+    yield from applications.biased("predictions", "classifier/dense", "matrix")
+
+
+def _library_name(config: DenseNetConfig) -> str | None:
+    """The name in torchvision and timm, which lack the paper's 264 layers and CIFAR's network."""
+    return None if config.name in ("densenet264", "densenet_cifar") else config.name
+
+
+_TORCH = Source("torch", torchvision, architecture=_library_name)
+DenseNetConfig.spellings = {
+    "torchvision": _TORCH,
+    "torchvision_legacy": Source(
+        "torch", partial(torchvision, dot="."), architecture=_library_name
+    ),
+    "timm": _TORCH,
+    "keras": Source("tensorflow", _keras, ()),
+}
+"""timm's names are torchvision's; the files that torchvision publishes have older ones."""

@@ -10,8 +10,9 @@ The profiles differ in padding and in the batch norm's epsilon: torchvision give
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, NamedTuple, Unpack
 
 import keras
@@ -21,6 +22,8 @@ from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, is_number, walk
 from keras_effnets.plan.interface import Interface
 from keras_effnets.plan.profile import TORCH
+from keras_effnets.weights.names import applications, timm
+from keras_effnets.weights.names.rule import Rule, Source, biased, conv_norm
 
 STEM_FILTERS = 32
 STAGES = (
@@ -233,3 +236,103 @@ EfficientNetB4 = builder("EfficientNetB4", _efficientnet, VARIANTS[4])
 EfficientNetB5 = builder("EfficientNetB5", _efficientnet, VARIANTS[5])
 EfficientNetB6 = builder("EfficientNetB6", _efficientnet, VARIANTS[6])
 EfficientNetB7 = builder("EfficientNetB7", _efficientnet, VARIANTS[7])
+
+
+def torchvision(config: EfficientNetConfig) -> Iterator[Rule]:
+    """`features.{stage}.{index}.block.{part}`: the parts are numbered by those there are."""
+    yield from conv_norm("features.0.0", "features.0.1", "stem")
+    for block in plan(config):
+        source = f"features.{block.stage}.{block.index}.block"
+        part = 0
+        if block.expansion != 1:
+            yield from conv_norm(f"{source}.0.0", f"{source}.0.1", f"{block.name}/expand")
+            part = 1
+        depthwise, gate, project = (f"{source}.{part + i}" for i in range(3))
+        yield from conv_norm(
+            f"{depthwise}.0", f"{depthwise}.1", f"{block.name}/depthwise", "depthwise"
+        )
+        yield from biased(f"{gate}.fc1", f"{block.name}/squeeze_excite/reduce", "conv")
+        yield from biased(f"{gate}.fc2", f"{block.name}/squeeze_excite/expand", "conv")
+        yield from conv_norm(f"{project}.0", f"{project}.1", f"{block.name}/project")
+    yield from conv_norm("features.8.0", "features.8.1", "top")
+    yield from biased("classifier.1", "classifier/dense", "dense")
+
+
+def efficientnet_pytorch(blocks: Iterable[Block], *, squeeze_excite: bool) -> Iterator[Rule]:
+    """`_blocks.{n}`, counted through all stages."""
+    yield from conv_norm("_conv_stem", "_bn0", "stem")
+    for number, block in enumerate(blocks):
+        source = f"_blocks.{number}"
+        if block.expansion != 1:
+            yield from conv_norm(f"{source}._expand_conv", f"{source}._bn0", f"{block.name}/expand")
+        yield from conv_norm(
+            f"{source}._depthwise_conv", f"{source}._bn1", f"{block.name}/depthwise", "depthwise"
+        )
+        if squeeze_excite:
+            gate = f"{block.name}/squeeze_excite"
+            yield from biased(f"{source}._se_reduce", f"{gate}/reduce", "conv")
+            yield from biased(f"{source}._se_expand", f"{gate}/expand", "conv")
+        yield from conv_norm(f"{source}._project_conv", f"{source}._bn2", f"{block.name}/project")
+    yield from conv_norm("_conv_head", "_bn1", "top")
+    yield from biased("_fc", "classifier/dense", "dense")
+
+
+def package_name(config: ModelConfig) -> str:
+    """efficientnet_pytorch's name of a network, and its fork's of a Lite one."""
+    return config.name.replace("_", "-")
+
+
+def _efficientnet_pytorch(config: EfficientNetConfig) -> Iterator[Rule]:
+    return efficientnet_pytorch(plan(config), squeeze_excite=True)
+
+
+def _timm(config: EfficientNetConfig) -> Iterator[Rule]:
+    return timm.rules(plan(config), squeeze_excite=True)
+
+
+def _keras(config: EfficientNetConfig, head: str) -> Iterator[Rule]:
+    """`block{stage}{letter}_{part}`: the names of keras.applications and of their origin.
+
+    Those are of the package `efficientnet` (github.com/qubvel/efficientnet), whose classifier is
+    called otherwise, and whose networks want their pictures normalised.
+    """
+    yield from applications.conv_norm("stem_conv", "stem_bn", "stem")
+    for block in plan(config):
+        source = f"block{block.stage}{chr(ord('a') + block.index)}"
+        if block.expansion != 1:
+            yield from applications.conv_norm(
+                f"{source}_expand_conv", f"{source}_expand_bn", f"{block.name}/expand"
+            )
+        yield from applications.conv_norm(
+            f"{source}_dwconv", f"{source}_bn", f"{block.name}/depthwise"
+        )
+        for part in ("reduce", "expand"):
+            gate = f"{block.name}/squeeze_excite/{part}"
+            yield from applications.biased(f"{source}_se_{part}", gate, "kernel")
+        yield from applications.conv_norm(
+            f"{source}_project_conv", f"{source}_project_bn", f"{block.name}/project"
+        )
+    yield from applications.conv_norm("top_conv", "top_bn", "top")
+    yield from applications.biased(head, "classifier/dense", "matrix")
+
+
+EfficientNetConfig.spellings = {
+    "torchvision": Source("torch", torchvision),
+    "efficientnet_pytorch": Source("tensorflow", _efficientnet_pytorch, architecture=package_name),
+    **timm.sources(_timm),
+    "keras": Source(
+        "tensorflow",
+        partial(_keras, head="predictions"),
+        applications.NORMALIZATION,
+        sign=lambda file: "it has a Normalization" if applications.normalization_of(file) else None,
+        preset=applications.preset,
+    ),
+    "qubvel": Source(
+        "tensorflow",
+        partial(_keras, head="probs"),
+        (),
+        sign=lambda file: (
+            None if applications.normalization_of(file) else "it has no Normalization"
+        ),
+    ),
+}

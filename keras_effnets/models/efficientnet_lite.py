@@ -16,9 +16,12 @@ import keras
 
 from keras_effnets.layers import ConvNormAct, InvertedResidual, round_filters
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
+from keras_effnets.models.efficientnet import efficientnet_pytorch, package_name
 from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, walk
 from keras_effnets.plan.interface import Interface
 from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile
+from keras_effnets.weights.names import timm
+from keras_effnets.weights.names.rule import Rule, Source
 
 STEM_FILTERS = 32
 STAGES = (
@@ -131,3 +134,17 @@ EfficientNetLite1 = builder("EfficientNetLite1", _efficientnet_lite, VARIANTS[1]
 EfficientNetLite2 = builder("EfficientNetLite2", _efficientnet_lite, VARIANTS[2])
 EfficientNetLite3 = builder("EfficientNetLite3", _efficientnet_lite, VARIANTS[3])
 EfficientNetLite4 = builder("EfficientNetLite4", _efficientnet_lite, VARIANTS[4])
+
+
+def _efficientnet_pytorch(config: EfficientNetLiteConfig) -> Iterator[Rule]:
+    return efficientnet_pytorch(plan(config), squeeze_excite=False)
+
+
+def _timm(config: EfficientNetLiteConfig) -> Iterator[Rule]:
+    return timm.rules(plan(config))
+
+
+EfficientNetLiteConfig.spellings = {
+    "efficientnet_pytorch": Source("tensorflow", _efficientnet_pytorch, architecture=package_name),
+    **timm.sources(_timm, tf_colours=timm.INCEPTION),
+}

@@ -20,6 +20,8 @@ from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, walk
 from keras_effnets.plan.interface import Interface
 from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile
+from keras_effnets.weights.names import applications, timm
+from keras_effnets.weights.names.rule import Rule, Source, biased, conv_norm
 
 S = (
     Stage(expansion=1, kernel_size=3, strides=1, filters=24, repeats=2),
@@ -146,3 +148,80 @@ def _efficientnet_v2(
 EfficientNetV2S = builder("EfficientNetV2S", _efficientnet_v2, VARIANTS[0])
 EfficientNetV2M = builder("EfficientNetV2M", _efficientnet_v2, VARIANTS[1])
 EfficientNetV2L = builder("EfficientNetV2L", _efficientnet_v2, VARIANTS[2])
+
+
+def torchvision(config: EfficientNetV2Config) -> Iterator[Rule]:
+    """`features.{stage}.{index}.block.{part}`: the parts are numbered by those there are."""
+    yield from conv_norm("features.0.0", "features.0.1", "stem")
+    for block in plan(config):
+        source = f"features.{block.stage}.{block.index}.block"
+        parts = _parts(block)
+        for number, part in enumerate(parts):
+            target = f"{block.name}/{part}"
+            if part == "squeeze_excite":
+                yield from biased(f"{source}.{number}.fc1", f"{target}/reduce", "conv")
+                yield from biased(f"{source}.{number}.fc2", f"{target}/expand", "conv")
+            else:
+                kind = "depthwise" if part == "depthwise" else "conv"
+                yield from conv_norm(f"{source}.{number}.0", f"{source}.{number}.1", target, kind)
+    top = f"features.{len(config.stages) + 1}"
+    yield from conv_norm(f"{top}.0", f"{top}.1", "top")
+    yield from biased("classifier.1", "classifier/dense", "dense")
+
+
+def _parts(block: Block) -> tuple[str, ...]:
+    """What a block is made of, in order."""
+    if block.stage > FUSED_STAGES:
+        return ("expand", "depthwise", "squeeze_excite", "project")
+    return ("fused",) if block.expansion == 1 else ("fused", "project")
+
+
+def _timm(config: EfficientNetV2Config) -> Iterator[Rule]:
+    """A fused block that does not expand is `conv`; one that does, `conv_exp` and `conv_pwl`."""
+    yield from conv_norm("conv_stem", "bn1", "stem")
+    for block in plan(config):
+        source = timm.place(block)
+        if block.stage > FUSED_STAGES:
+            yield from timm.mobile(block, squeeze_excite=True)
+        elif block.expansion == 1:
+            yield from conv_norm(f"{source}.conv", f"{source}.bn1", f"{block.name}/fused")
+        else:
+            yield from conv_norm(f"{source}.conv_exp", f"{source}.bn1", f"{block.name}/fused")
+            yield from conv_norm(f"{source}.conv_pwl", f"{source}.bn2", f"{block.name}/project")
+    yield from conv_norm("conv_head", "bn2", "top")
+    yield from biased("classifier", "classifier/dense", "dense")
+
+
+def _keras(config: EfficientNetV2Config) -> Iterator[Rule]:
+    """`block{stage}{letter}_{part}`; a fused block that does not expand is a projection there."""
+    yield from applications.conv_norm("stem_conv", "stem_bn", "stem")
+    for block in plan(config):
+        source = f"block{block.stage}{chr(ord('a') + block.index)}"
+        for part in _parts(block):
+            target = f"{block.name}/{part}"
+            if part == "squeeze_excite":
+                for gate in ("reduce", "expand"):
+                    yield from applications.biased(
+                        f"{source}_se_{gate}", f"{target}/{gate}", "kernel"
+                    )
+                continue
+            conv, norm = f"{part}_conv", f"{part}_bn"
+            if part == "depthwise":
+                conv, norm = "dwconv2", "bn"
+            elif part == "fused":
+                role = "project" if block.expansion == 1 else "expand"
+                conv, norm = f"{role}_conv", f"{role}_bn"
+            yield from applications.conv_norm(f"{source}_{conv}", f"{source}_{norm}", target)
+    yield from applications.conv_norm("top_conv", "top_bn", "top")
+    yield from applications.biased("predictions", "classifier/dense", "matrix")
+
+
+EfficientNetV2Config.spellings = {
+    "torchvision": Source("torch", torchvision),
+    **timm.sources(
+        _timm,
+        lambda config: config.name.replace("efficientnet_v2", "efficientnetv2"),
+        tf_colours=timm.INCEPTION,
+    ),
+    "keras": Source("tensorflow", _keras, ()),
+}

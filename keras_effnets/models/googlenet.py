@@ -25,6 +25,7 @@ from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import ModelConfig, Paper, is_number
 from keras_effnets.plan.interface import Interface
 from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile
+from keras_effnets.weights.names.rule import Rule, Source, biased, conv_norm
 
 GOOGLENET_LOSS_WEIGHTS = {"classifier": 1.0, "aux1": 0.3, "aux2": 0.3}
 """The paper's, by output: what `compile(loss_weights=...)` takes with `aux_heads=True`."""
@@ -223,3 +224,57 @@ def _googlenet(
 
 GoogLeNet = builder("GoogLeNet", _googlenet, VARIANTS[0])
 InceptionV1 = builder("InceptionV1", _googlenet, VARIANTS[1])
+
+
+BRANCHES = {
+    "branch1": "conv1x1",
+    "branch2.0": "reduce3x3",
+    "branch2.1": "conv3x3",
+    "branch3.0": "reduce5x5",
+    "branch3.1": "conv5x5",
+    "branch4.1": "project",
+}
+
+
+def torchvision(config: GoogLeNetConfig) -> Iterator[Rule]:
+    """`inception3a.branch{n}`; the paper's network too, with biases for batch norms.
+
+    torchvision's published network takes pictures as for ImageNet and maps them to -1 to 1 first,
+    which together is the preset of the network here. One that was trained without that mapping
+    (`transform_input=False`) needs its own.
+    """
+    for number in (1, 2, 3):
+        yield from _unit(config, f"conv{number}", f"conv{number}")
+    for row in plan(config):
+        for source, target in BRANCHES.items():
+            yield from _unit(config, f"{row.name}.{source}", f"{row.name}/{target}")
+        if row.after:
+            yield from _auxiliary_names(config, row.after)
+    yield from biased("fc", "classifier/dense", "dense")
+
+
+def _unit(config: GoogLeNetConfig, source: str, target: str) -> Iterator[Rule]:
+    if config.norm:
+        yield from conv_norm(f"{source}.conv", f"{source}.bn", target)
+    else:
+        yield from biased(f"{source}.conv", f"{target}/conv", "conv")
+
+
+def _auxiliary_names(config: GoogLeNetConfig, name: str) -> Iterator[Rule]:
+    yield from _unit(config, f"{name}.conv", f"{name}/conv")
+    yield from biased(f"{name}.fc1", f"{name}/hidden/dense", "flatten:4")
+    yield from biased(f"{name}.fc2", f"{name}/dense", "dense")
+
+
+def _auxiliary_keys() -> Iterator[str]:
+    for config in VARIANTS:
+        for name in ("aux1", "aux2"):
+            yield from (rule.source for rule in _auxiliary_names(config, name))
+
+
+_TORCHVISION = Source("torch", torchvision, ("num_batches_tracked", *_auxiliary_keys()))
+GoogLeNetConfig.spellings = {"torchvision": _TORCHVISION}
+InceptionV1Config.spellings = {
+    "torchvision": replace(_TORCHVISION, architecture=lambda config: None)
+}
+"""The published file has auxiliary classifiers, untrained: left out where the network has none."""

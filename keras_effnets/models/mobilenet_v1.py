@@ -23,6 +23,8 @@ from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, is_number, walk
 from keras_effnets.plan.interface import Interface
 from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile
+from keras_effnets.weights.names import applications, timm
+from keras_effnets.weights.names.rule import Rule, Source, biased, conv_norm
 
 STEM_FILTERS = 32
 STAGES = (
@@ -163,3 +165,31 @@ MobileNetV1 = builder("MobileNetV1", _mobilenet_v1, VARIANTS[0])
 MobileNetV1_075 = builder("MobileNetV1_075", _mobilenet_v1, VARIANTS[1])
 MobileNetV1_050 = builder("MobileNetV1_050", _mobilenet_v1, VARIANTS[2])
 MobileNetV1_025 = builder("MobileNetV1_025", _mobilenet_v1, VARIANTS[3])
+
+
+def _timm(config: MobileNetV1Config) -> Iterator[Rule]:
+    yield from conv_norm("conv_stem", "bn1", "stem")
+    for block in plan(config):
+        yield from timm.mobile(block, squeeze_excite=False, project="pointwise")
+    yield from biased("classifier", "classifier/dense", "dense")
+
+
+def _keras(config: MobileNetV1Config) -> Iterator[Rule]:
+    """`conv_dw_{n}` and `conv_pw_{n}`, counted through all stages from 1."""
+    yield from applications.conv_norm("conv1", "conv1_bn", "stem")
+    for number, block in enumerate(plan(config), start=1):
+        for part, ours in (("dw", "depthwise"), ("pw", "pointwise")):
+            source = f"conv_{part}_{number}"
+            yield from applications.conv_norm(source, f"{source}_bn", f"{block.name}/{ours}")
+    yield from applications.biased("conv_preds", "classifier/dense", "squeeze:kernel")
+
+
+MobileNetV1Config.spellings = {
+    **timm.sources(
+        _timm,
+        lambda config: timm.by_width("mobilenetv1", config.alpha, 100, 125),
+        colours=timm.INCEPTION,
+        tf_colours=None,
+    ),
+    "keras": Source("tensorflow", _keras, ()),
+}

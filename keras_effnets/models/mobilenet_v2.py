@@ -19,6 +19,8 @@ from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, is_number, walk
 from keras_effnets.plan.interface import Interface
 from keras_effnets.plan.profile import TENSORFLOW, Profile
+from keras_effnets.weights.names import applications, timm
+from keras_effnets.weights.names.rule import Rule, Source, biased, conv_norm
 
 STEM_FILTERS = 32
 STAGES = (
@@ -137,3 +139,53 @@ def _mobilenet_v2(
 
 
 MobileNetV2 = builder("MobileNetV2", _mobilenet_v2, VARIANTS[0])
+
+
+def torchvision(config: MobileNetV2Config) -> Iterator[Rule]:
+    """`features.{n}.conv.{part}`, blocks counted through all stages from 1."""
+    yield from conv_norm("features.0.0", "features.0.1", "stem")
+    number = 0
+    for number, block in enumerate(plan(config), start=1):
+        source = f"features.{number}.conv"
+        part = 0
+        if block.expansion != 1:
+            yield from conv_norm(f"{source}.0.0", f"{source}.0.1", f"{block.name}/expand")
+            part = 1
+        yield from conv_norm(
+            f"{source}.{part}.0", f"{source}.{part}.1", f"{block.name}/depthwise", "depthwise"
+        )
+        # The linear projection has no activation, so it is not wrapped as the others are.
+        yield from conv_norm(
+            f"{source}.{part + 1}", f"{source}.{part + 2}", f"{block.name}/project"
+        )
+    yield from conv_norm(f"features.{number + 1}.0", f"features.{number + 1}.1", "top")
+    yield from biased("classifier.1", "classifier/dense", "dense")
+
+
+def _timm(config: MobileNetV2Config) -> Iterator[Rule]:
+    return timm.rules(plan(config))
+
+
+def _keras(config: MobileNetV2Config) -> Iterator[Rule]:
+    """`block_{n}_{part}`, but for the first block and the stem."""
+    yield from applications.conv_norm("Conv1", "bn_Conv1", "stem")
+    for number, block in enumerate(plan(config)):
+        source = f"block_{number}" if number else "expanded_conv"
+        for part in ("expand", "depthwise", "project"):
+            if part != "expand" or block.expansion != 1:
+                yield from applications.conv_norm(
+                    f"{source}_{part}", f"{source}_{part}_BN", f"{block.name}/{part}"
+                )
+    yield from applications.conv_norm("Conv_1", "Conv_1_bn", "top")
+    yield from applications.biased("predictions", "classifier/dense", "matrix")
+
+
+MobileNetV2Config.spellings = {
+    "torchvision": Source("torch", torchvision),
+    **timm.sources(
+        _timm,
+        lambda config: timm.by_width("mobilenetv2", config.alpha, 35, 50, 75, 100, 140),
+        tf_colours=None,
+    ),
+    "keras": Source("tensorflow", _keras, ()),
+}

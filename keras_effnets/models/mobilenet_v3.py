@@ -28,6 +28,8 @@ from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, is_number, walk
 from keras_effnets.plan.interface import Interface
 from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile
+from keras_effnets.weights.names import applications, timm
+from keras_effnets.weights.names.rule import Rule, Source, biased, conv_norm
 
 
 class Row(NamedTuple):
@@ -251,3 +253,87 @@ def _mobilenet_v3(
 
 MobileNetV3Small = builder("MobileNetV3Small", _mobilenet_v3, VARIANTS[0])
 MobileNetV3Large = builder("MobileNetV3Large", _mobilenet_v3, VARIANTS[1])
+
+
+def torchvision(config: MobileNetV3Config) -> Iterator[Rule]:
+    """`features.{n}.block.{part}`, blocks counted from 1, parts numbered by those there are."""
+    yield from conv_norm("features.0.0", "features.0.1", "stem")
+    number = 0
+    for number, block in enumerate(plan(config), start=1):
+        source, part = f"features.{number}.block", 0
+        if block.expansion != 1:
+            yield from conv_norm(f"{source}.0.0", f"{source}.0.1", f"{block.name}/expand")
+            part = 1
+        depthwise = f"{source}.{part}"
+        yield from conv_norm(
+            f"{depthwise}.0", f"{depthwise}.1", f"{block.name}/depthwise", "depthwise"
+        )
+        if block.squeeze_filters:
+            part += 1
+            for theirs, ours in (("fc1", "reduce"), ("fc2", "expand")):
+                gate = f"{block.name}/squeeze_excite/{ours}"
+                yield from biased(f"{source}.{part}.{theirs}", gate, "conv")
+        project = f"{source}.{part + 1}"
+        yield from conv_norm(f"{project}.0", f"{project}.1", f"{block.name}/project")
+    yield from conv_norm(f"features.{number + 1}.0", f"features.{number + 1}.1", "top")
+    yield from biased("classifier.0", "hidden/dense", "dense")
+    yield from biased("classifier.3", "classifier/dense", "dense")
+
+
+def _timm(config: MobileNetV3Config) -> Iterator[Rule]:
+    """The last convolution is a stage of its own; the hidden layer a 1×1 convolution."""
+    yield from conv_norm("conv_stem", "bn1", "stem")
+    last = 0
+    for block in plan(config):
+        yield from timm.mobile(block, squeeze_excite=block.squeeze_filters > 0)
+        last = block.stage
+    yield from conv_norm(f"blocks.{last}.0.conv", f"blocks.{last}.0.bn1", "top")
+    yield from biased("conv_head", "hidden/dense", "squeeze:conv")
+    yield from biased("classifier", "classifier/dense", "dense")
+
+
+def _timm_name(config: MobileNetV3Config) -> str | None:
+    if config.minimalistic:
+        return None
+    widths = (50, 75, 100) if "small" in config.name else (75, 100)
+    return timm.by_width(_timm_size(config), config.alpha, *widths)
+
+
+def _timm_tf_name(config: MobileNetV3Config) -> str | None:
+    if config.minimalistic:
+        return timm.by_width(f"tf_{_timm_size(config)}_minimal", config.alpha, 100)
+    return timm.by_width(f"tf_{_timm_size(config)}", config.alpha, 75, 100)
+
+
+def _timm_size(config: MobileNetV3Config) -> str:
+    return f"mobilenetv3_{'small' if 'small' in config.name else 'large'}"
+
+
+def _keras(config: MobileNetV3Config) -> Iterator[Rule]:
+    """`expanded_conv_{n}_{part}`, the first block without its number; the head is of 1×1s."""
+    yield from applications.conv_norm("conv", "conv_bn", "stem")
+    for number, block in enumerate(plan(config)):
+        source = f"expanded_conv_{number}" if number else "expanded_conv"
+        for part in ("expand", "depthwise", "project"):
+            if part != "expand" or block.expansion != 1:
+                yield from applications.conv_norm(
+                    f"{source}_{part}", f"{source}_{part}_bn", f"{block.name}/{part}"
+                )
+        if block.squeeze_filters:
+            gate = f"{block.name}/squeeze_excite"
+            yield from applications.biased(
+                f"{source}_squeeze_excite_conv", f"{gate}/reduce", "kernel"
+            )
+            yield from applications.biased(
+                f"{source}_squeeze_excite_conv_1", f"{gate}/expand", "kernel"
+            )
+    yield from applications.conv_norm("conv_1", "conv_1_bn", "top")
+    yield from applications.biased("conv_2", "hidden/dense", "squeeze:kernel")
+    yield from applications.biased("logits", "classifier/dense", "squeeze:kernel")
+
+
+MobileNetV3Config.spellings = {
+    "torchvision": Source("torch", torchvision),
+    **timm.sources(_timm, _timm_name, tf_colours=timm.INCEPTION, tf_architecture=_timm_tf_name),
+    "keras": Source("tensorflow", _keras, ()),
+}

@@ -18,6 +18,7 @@ from keras_effnets.layers import MaxPool, MlpConv
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import CIFAR, ModelConfig, Paper
 from keras_effnets.plan.interface import Interface
+from keras_effnets.weights.names.rule import Rule, Source, biased
 
 
 class Row(NamedTuple):
@@ -163,3 +164,17 @@ def _nin(
 
 NiN = builder("NiN", _nin, VARIANTS[0])
 NiNCIFAR = builder("NiNCIFAR", _nin, VARIANTS[1])
+
+
+def _sequential(config: NiNConfig) -> Iterator[Rule]:
+    """All in `features`, pools and dropouts counted, the convolution to the classes too."""
+    number = 0
+    for index, (name, row, _) in enumerate(plan(config)):
+        number += (index > 0) + row.dropped
+        for part in range(1, len(row.widths) + 1):
+            yield from biased(f"features.{number}", f"{name}/conv{part}/conv", "conv")
+            number += 2
+    yield from biased(f"features.{number}", "classifier/conv", "conv")
+
+
+NiNConfig.spellings = {"sequential": Source("torch", _sequential)}

@@ -21,6 +21,7 @@ from keras_effnets.layers import ConvAct, NormAct, PreActBlock, PreActBottleneck
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import CIFAR, Block, ModelConfig, Paper, Stage, walk
 from keras_effnets.plan.interface import Interface
+from keras_effnets.weights.names.rule import Rule, Source, batch_norm, biased
 
 STEM_FILTERS = 16
 STAGES = (  # before widening; how often each repeats follows from the depth
@@ -194,3 +195,24 @@ def _wide_resnet_cifar(
 PreActResNet164CIFAR = builder("PreActResNet164CIFAR", _preact_cifar, VARIANTS[0])
 PreActResNet1001CIFAR = builder("PreActResNet1001CIFAR", _preact_cifar, VARIANTS[1])
 WideResNetCIFAR = builder("WideResNetCIFAR", _wide_resnet_cifar, VARIANTS[2])
+
+
+def _torch(config: PreActCIFARConfig) -> Iterator[Rule]:
+    """`layer{stage}.{index}.conv{n}`, a `bn{n}` before each; `downsample` is a bare convolution."""
+    parts = 2 if isinstance(config, WideResNetCIFARConfig) else 3
+    yield Rule("conv1.weight", "stem/conv/kernel", "conv")
+    for block in plan(config):
+        source = f"layer{block.stage}.{block.index}"
+        yield from batch_norm(f"{source}.bn1", f"{block.name}/preact/norm")
+        for part in range(1, parts + 1):
+            target = f"{block.name}/conv{part}"
+            yield Rule(f"{source}.conv{part}.weight", f"{target}/conv/kernel", "conv")
+            if part < parts:
+                yield from batch_norm(f"{source}.bn{part + 1}", f"{target}/norm")
+        if block.index == 0 and (block.stage > 1 or config.expansion > 1):
+            yield Rule(f"{source}.downsample.weight", f"{block.name}/skip/conv/kernel", "conv")
+    yield from batch_norm("bn", "top/norm")
+    yield from biased("fc", "classifier/dense", "dense")
+
+
+PreActCIFARConfig.spellings = {"torch": Source("torch", _torch)}

@@ -22,6 +22,8 @@ from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, walk
 from keras_effnets.plan.interface import Interface
 from keras_effnets.plan.profile import TENSORFLOW, Profile
+from keras_effnets.weights.names import applications
+from keras_effnets.weights.names.rule import Rule, Source
 
 STEM_FILTERS = 64
 EXPANSION = 4
@@ -130,3 +132,22 @@ def _preact_resnet(
 ResNet50V2 = builder("ResNet50V2", _preact_resnet, VARIANTS[0])
 ResNet101V2 = builder("ResNet101V2", _preact_resnet, VARIANTS[1])
 ResNet152V2 = builder("ResNet152V2", _preact_resnet, VARIANTS[2])
+
+
+def _keras(config: PreActResNetConfig) -> Iterator[Rule]:
+    """`conv{stage + 1}_block{index + 1}_{part}`; the shortcut is part 0 of a stage's first."""
+    yield from applications.biased("conv1_conv", "stem/conv", "kernel")
+    for block in plan(config):
+        source = f"conv{block.stage + 1}_block{block.index + 1}"
+        yield from applications.batch_norm(f"{source}_preact_bn", f"{block.name}/preact/norm")
+        if block.index == 0:
+            yield from applications.biased(f"{source}_0_conv", f"{block.name}/skip/conv", "kernel")
+        for part in (1, 2):
+            names = f"{source}_{part}_conv", f"{source}_{part}_bn"
+            yield from applications.conv_norm(*names, f"{block.name}/conv{part}")
+        yield from applications.biased(f"{source}_3_conv", f"{block.name}/conv3/conv", "kernel")
+    yield from applications.batch_norm("post_bn", "top/norm")
+    yield from applications.biased("predictions", "classifier/dense", "matrix")
+
+
+PreActResNetConfig.spellings = {"keras": Source("tensorflow", _keras, ())}

@@ -1,10 +1,11 @@
 """All networks by name."""
 
 import csv
+import difflib
 import fnmatch
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -16,7 +17,6 @@ from keras_effnets import models
 from keras_effnets.analysis.multiply_adds import multiply_adds
 from keras_effnets.plan.config import ModelConfig, Paper
 from keras_effnets.plan.deferred import count_parameters, sketch, variables_by_path
-from keras_effnets.spelling import suggestion
 from keras_effnets.weights.catalog import WEIGHTS, WeightsInfo
 
 
@@ -138,3 +138,17 @@ def get_builder(name: str) -> Any:
             + (suggestion(name, _BUILDERS) or f"; there are {', '.join(_BUILDERS)}")
         )
     return _BUILDERS[name]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`"; did you mean ...?"` with up to three near names, or an empty string."""
+    spelled: dict[str, str] = {}
+    for each in known:
+        spelled.setdefault(_bare(each), each)
+    near = difflib.get_close_matches(_bare(word), spelled, n=3, cutoff=0.6)
+    return f"; did you mean {', '.join(spelled[each] for each in near)}?" if near else ""
+
+
+def _bare(word: str) -> str:
+    """The word in lower case, letters and digits alone."""
+    return "".join(character for character in word.casefold() if character.isalnum())

@@ -22,6 +22,14 @@ from keras_effnets.layers import BasicBlock, ConvNormAct
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import CIFAR, Block, ModelConfig, Paper, Stage, is_number, walk
 from keras_effnets.plan.interface import Interface
+from keras_effnets.weights.names.rule import (
+    Rule,
+    Source,
+    biased,
+    conv_norm,
+    convolutions,
+    projection,
+)
 
 STEM_FILTERS = 16
 STAGES = (  # how often each repeats follows from the depth
@@ -208,3 +216,18 @@ ResNet44CIFAR = builder("ResNet44CIFAR", _cifar_resnet, VARIANTS[2])
 ResNet56CIFAR = builder("ResNet56CIFAR", _cifar_resnet, VARIANTS[3])
 ResNet110CIFAR = builder("ResNet110CIFAR", _cifar_resnet, VARIANTS[4])
 StochasticDepthResNet110 = builder("StochasticDepthResNet110", _stochastic_depth, STOCHASTIC_DEPTH)
+
+
+def _torch(config: CIFARResNetConfig) -> Iterator[Rule]:
+    """`layer{stage}.{index}.conv{n}`."""
+    yield from conv_norm("conv1", "bn1", "stem")
+    for block in plan(config):
+        source = f"layer{block.stage}.{block.index}"
+        yield from convolutions(source, block.name, 2)
+        if block.index == 0 and block.stage > 1 and config.layer_shortcut == "projection":
+            yield from projection(source, block.name)
+    yield from biased("fc", "classifier/dense", "dense")
+
+
+CIFARResNetConfig.spellings = {"torch": Source("torch", _torch)}
+"""Nobody publishes a checkpoint under one agreed spelling: torchvision's names for like parts."""

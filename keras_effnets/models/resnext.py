@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from keras_effnets.models.builder import builder
-from keras_effnets.models.resnet import REPEATS, ResNetConfig, resnet
+from keras_effnets.models.resnet import REPEATS, TORCH, ResNetConfig, resnet
 from keras_effnets.plan.config import Paper
 
 
@@ -39,3 +39,5 @@ VARIANTS = tuple(
 ResNeXt50_32x4d = builder("ResNeXt50_32x4d", resnet, VARIANTS[0])
 ResNeXt101_32x8d = builder("ResNeXt101_32x8d", resnet, VARIANTS[1])
 ResNeXt101_64x4d = builder("ResNeXt101_64x4d", resnet, VARIANTS[2])
+
+ResNeXtConfig.spellings = {"torchvision": TORCH, "timm": TORCH}

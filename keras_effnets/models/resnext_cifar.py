@@ -19,6 +19,14 @@ from keras_effnets.layers import Bottleneck, ConvNormAct
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import CIFAR, Block, ModelConfig, Paper, Stage, walk
 from keras_effnets.plan.interface import Interface
+from keras_effnets.weights.names.rule import (
+    Rule,
+    Source,
+    biased,
+    conv_norm,
+    convolutions,
+    projection,
+)
 
 STEM_FILTERS = 64
 STAGES = (  # how often each repeats follows from the depth
@@ -124,3 +132,17 @@ def _resnext_cifar(
 
 
 ResNeXt29CIFAR = builder("ResNeXt29CIFAR", _resnext_cifar, VARIANTS[0])
+
+
+def _torch(config: ResNeXtCIFARConfig) -> Iterator[Rule]:
+    """`layer{stage}.{index}.conv{n}`."""
+    yield from conv_norm("conv1", "bn1", "stem")
+    for block in plan(config):
+        source = f"layer{block.stage}.{block.index}"
+        yield from convolutions(source, block.name, 3)
+        if block.index == 0:
+            yield from projection(source, block.name)
+    yield from biased("fc", "classifier/dense", "dense")
+
+
+ResNeXtCIFARConfig.spellings = {"torch": Source("torch", _torch)}

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from keras_effnets.models.builder import builder
-from keras_effnets.models.resnet import REPEATS, ResNetConfig, resnet
+from keras_effnets.models.resnet import REPEATS, ResNetConfig, resnet, torchvision
 from keras_effnets.plan.config import Paper
+from keras_effnets.weights.names.rule import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +40,10 @@ SEResNet101 = builder("SEResNet101", resnet, VARIANTS[1])
 SEResNet152 = builder("SEResNet152", resnet, VARIANTS[2])
 SEResNeXt50_32x4d = builder("SEResNeXt50_32x4d", resnet, VARIANTS[3])
 SEResNeXt101_32x4d = builder("SEResNeXt101_32x4d", resnet, VARIANTS[4])
+
+SENetConfig.spellings = {
+    "timm": Source(
+        "torch", torchvision, architecture=lambda config: config.name.replace("se_", "se", 1)
+    )
+}
+"""timm names the gates; what else there is has torchvision's names."""

@@ -19,6 +19,7 @@ from keras_effnets.layers import ConvAct, FireModule, MaxPool
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import ModelConfig, Paper, is_number
 from keras_effnets.plan.interface import Interface
+from keras_effnets.weights.names.rule import Rule, Source, biased
 
 FIRES = range(2, 10)
 """The Fire modules, numbered as in the paper: the first convolution is layer 1."""
@@ -229,3 +230,20 @@ def SqueezeNet(
 
 SqueezeNet1_0 = builder("SqueezeNet1_0", _squeezenet, VARIANTS[0])
 SqueezeNet1_1 = builder("SqueezeNet1_1", _squeezenet, VARIANTS[1])
+
+
+def torchvision(config: SqueezeNetConfig) -> Iterator[Rule]:
+    """A Fire module has one number; its complex bypass, which torchvision lacks, is `bypass`."""
+    yield from biased("features.0", "conv1/conv", "conv")
+    number = 3  # a ReLU and a pooling
+    for fire in plan(config):
+        source = f"features.{number}"
+        for part in ("squeeze", "expand1x1", "expand3x3"):
+            yield from biased(f"{source}.{part}", f"{fire.name}/{part}/conv", "conv")
+        if fire.bypass == "complex":
+            yield from biased(f"{source}.bypass", f"{fire.name}/skip/conv", "conv")
+        number += 1 + (fire.pool is not None)
+    yield from biased("classifier.1", "classifier/conv", "conv")
+
+
+SqueezeNetConfig.spellings = {"torchvision": Source("torch", torchvision)}

@@ -20,6 +20,8 @@ from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import ModelConfig, Paper
 from keras_effnets.plan.interface import Interface
 from keras_effnets.plan.profile import TENSORFLOW, Profile
+from keras_effnets.weights.names import applications
+from keras_effnets.weights.names.rule import Rule, Source, biased, conv_norm, hidden_top
 
 FILTERS = (64, 128, 256, 512, 512)
 """Of each stage's convolutions."""
@@ -132,3 +134,50 @@ VGG11BN = builder("VGG11BN", _vgg, VARIANTS[4])
 VGG13BN = builder("VGG13BN", _vgg, VARIANTS[5])
 VGG16BN = builder("VGG16BN", _vgg, VARIANTS[6])
 VGG19BN = builder("VGG19BN", _vgg, VARIANTS[7])
+
+
+def _features(config: VGGConfig) -> Iterator[Rule]:
+    number = 0
+    for layer in plan(config):
+        source = f"features.{number}"
+        if config.batch_norm:
+            yield from conv_norm(source, f"features.{number + 1}", layer.name)
+            yield Rule(f"{source}.bias", f"{layer.name}/conv/bias", "vector")
+        else:
+            yield from biased(source, f"{layer.name}/conv", "conv")
+        number += 2 + config.batch_norm + (layer.pool is not None)
+
+
+def torchvision(config: VGGConfig) -> Iterator[Rule]:
+    """`features.{n}`, and a classifier of dense layers."""
+    yield from _features(config)
+    yield from hidden_top(TOP_SIDE, 0, 3, 6)
+
+
+def _timm(config: VGGConfig) -> Iterator[Rule]:
+    """Hidden layers are convolutions there, the first over the whole picture."""
+    yield from _features(config)
+    yield from biased("pre_logits.fc1", "fc6/dense", f"patch:{TOP_SIDE}")
+    yield from biased("pre_logits.fc2", "fc7/dense", "squeeze:conv")
+    yield from biased("head.fc", "classifier/dense", "dense")
+
+
+def _keras(config: VGGConfig) -> Iterator[Rule]:
+    """`block{stage}_conv{index}`, both from one; there is none with batch norm."""
+    kind = "bgr"
+    for layer in plan(config):
+        stage, index = layer.name.removeprefix("conv").split("_")
+        yield from applications.biased(f"block{stage}_conv{index}", f"{layer.name}/conv", kind)
+        if config.batch_norm:  # so that a file without is refused
+            yield from applications.batch_norm(f"block{stage}_bn{index}", f"{layer.name}/norm")
+        kind = "kernel"
+    yield from applications.biased("fc1", "fc6/dense", "matrix")
+    yield from applications.biased("fc2", "fc7/dense", "matrix")
+    yield from applications.biased("predictions", "classifier/dense", "matrix")
+
+
+VGGConfig.spellings = {
+    "torchvision": Source("torch", torchvision),
+    "timm": Source("torch", _timm),
+    "keras": Source("tensorflow", _keras, ()),
+}

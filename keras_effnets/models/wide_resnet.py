@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from keras_effnets.models.builder import builder
-from keras_effnets.models.resnet import REPEATS, ResNetConfig, resnet
+from keras_effnets.models.resnet import REPEATS, TORCH, ResNetConfig, resnet
 from keras_effnets.plan.config import Paper
 
 
@@ -32,3 +32,5 @@ VARIANTS = tuple(
 
 WideResNet50_2 = builder("WideResNet50_2", resnet, VARIANTS[0])
 WideResNet101_2 = builder("WideResNet101_2", resnet, VARIANTS[1])
+
+WideResNetConfig.spellings = {"torchvision": TORCH, "timm": TORCH}

@@ -9,6 +9,7 @@ AlexNet's. Before the first dense layer the features are averaged to 6×6, which
 the paper's side and lets others in. Filters are not held below a norm while training.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Unpack
 
@@ -18,6 +19,7 @@ from keras_effnets.layers import ConvAct, LocalResponseNormalization, MaxPool
 from keras_effnets.models.builder import CommonOptions, builder, create, knobs
 from keras_effnets.plan.config import ModelConfig, Paper
 from keras_effnets.plan.interface import Interface
+from keras_effnets.weights.names.rule import Rule, Source, biased, hidden_top
 
 
 class Row(NamedTuple):
@@ -120,3 +122,14 @@ def _zfnet(
 
 ZFNet = builder("ZFNet", _zfnet, VARIANTS[0])
 ZFNet512 = builder("ZFNet512", _zfnet, VARIANTS[1])
+
+
+def _sequential(config: ZFNetConfig) -> Iterator[Rule]:
+    number = 0
+    for row in config.rows:
+        yield from biased(f"features.{number}", f"{row.name}/conv", "conv")
+        number += 2 + row.pooled + row.normalised
+    yield from hidden_top(TOP_SIDE, 0, 3, 6)
+
+
+ZFNetConfig.spellings = {"sequential": Source("torch", _sequential)}

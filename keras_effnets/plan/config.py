@@ -1,12 +1,15 @@
 """What every architecture's config has, and the walk from a paper's table to its blocks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from keras_effnets.images.preset import Preset
 from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile, check_profile
+
+if TYPE_CHECKING:
+    from keras_effnets.weights.names.rule import Source
 
 OUTPUT_STRIDES = (8, 16, 32)
 CIFAR = Preset(crop=32, resize=32, mean=(125.3, 123.0, 113.9), std=(63.0, 62.1, 66.7))
@@ -41,6 +44,8 @@ class ModelConfig:
     min_side: ClassVar[int] = 32
     head: ClassVar[tuple[str, ...]] = ("classifier",)
     """Names of the layers with weights that `include_top=False` leaves out."""
+    spellings: ClassVar["Mapping[str, Source]"]
+    """How checkpoints name this network's tensors, by source: each family's module says it last."""
     settled: ClassVar[tuple[str, ...]] = ()
     """Names of fields that change the numbers and no weight's shape: the weights were trained with
     one value, and say which."""

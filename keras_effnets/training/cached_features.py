@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_effnets.data import Pictures
-from keras_effnets.prediction.evaluation import run_pictures
+from keras_effnets.prediction.evaluation import run_images
 from keras_effnets.training.progress import Reporter
 from keras_effnets.training.run_data import outputs_in_order
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 MAX_BYTES = 2 << 30
 """The limit on cached features; larger ones are recomputed in every epoch."""
@@ -46,7 +46,7 @@ def body_features(
             np.lib.format.write_array_header_1_0(
                 file, {"descr": "<f4", "fortran_order": False, "shape": shape}
             )
-            scored = run_pictures(body, map(Path, pictures.paths))
+            scored = run_images(body, map(Path, pictures.paths))
             for row in outputs_in_order(scored, len(pictures), "features", reporter):
                 file.write(np.ascontiguousarray(row, "<f4").data)
     features: NDArray[np.float32] = np.load(path)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 # Okabe and Ito's blue and vermilion, distinguishable with any kind of colour vision.
 _TRAINING, _VALIDATION = "#0072b2", "#d55e00"

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_effnets.data import Broken, Splits, check_augmentations, open_data, warnings_of
 from keras_effnets.models.surgery import freeze, unfreeze
-from keras_effnets.prediction.evaluation import predict_pictures
+from keras_effnets.prediction.evaluation import predict_images
 from keras_effnets.training.progress import Reporter, log
 from keras_effnets.training.report import Outcome, write_report
 from keras_effnets.training.run_data import (
@@ -43,7 +43,7 @@ from keras_effnets.training.workers import (
     is_lost_peer,
     workers_for,
 )
-from keras_effnets.version import VERSION
+from weights_tools import __version__
 
 _MOST_WARNINGS = 10
 
@@ -101,7 +101,7 @@ def finetune(
         "settings": wanted.to_dict(),
         "data": fingerprint(splits),
         "versions": {
-            "keras_effnets": VERSION,
+            "keras_effnets": __version__,
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
             "python": platform.python_version(),
@@ -209,7 +209,7 @@ class _Run:
         pictures = getattr(self.splits, part) or self.splits.train
         if pictures is self.splits.train:
             part = "training"
-        outcomes = predict_pictures(best, map(Path, pictures.paths))
+        outcomes = predict_images(best, map(Path, pictures.paths))
         scores = outputs_in_order(outcomes, len(pictures), f"{part} images", self.reporter)
         return write_report(
             self.folder,

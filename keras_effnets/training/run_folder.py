@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 
 class RunFolder:

@@ -19,7 +19,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 VariableValues = list[NDArray[Any]]
 """The values of a list of variables, in order."""

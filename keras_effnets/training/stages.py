@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_effnets.data import Pictures, Splits, batches
+from keras_effnets.images.model_interface import model_preset
 from keras_effnets.models.surgery import body, layer_decay
-from keras_effnets.prediction.evaluation import model_preset
 from keras_effnets.training.cached_features import MAX_BYTES, body_features, feature_batches
 from keras_effnets.training.progress import Reporter
 from keras_effnets.training.run_folder import RunFolder

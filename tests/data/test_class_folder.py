@@ -78,16 +78,16 @@ def test_classes_that_contradict_the_folder(make, classes, message):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["a/"], "the folder holds no pictures"),
+        (["a/"], "the folder contains no images"),
         (["1.png"], r"images \(1.png\) outside class folders"),
-        (["a/1.png", "2.png"], r"both pictures \(2.png, …\) and folders of pictures"),
+        (["a/1.png", "2.png"], r"both images \(2.png, …\) and subfolders of images"),
         (["test/a/1.png", "val/a/1.png"], "there is test, val but no train folder"),
         (["train/a/1.png", "val/a/1.png", "valid/a/1.png"], "val and valid are both validation"),
         (
             ["train/a/1.png", "test/a/1.png", "dev/a/1.png"],
             "dev beside test, train; expected",
         ),
-        (["train/a/", "test/a/1.png"], "train: the folder holds no pictures"),
+        (["train/a/", "test/a/1.png"], "train: the folder contains no images"),
         (
             ["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"],
             "the classes of train and test in .* differ: b only in train, c only in test",

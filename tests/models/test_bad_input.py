@@ -179,7 +179,7 @@ def test_without_network_and_cache_the_error_holds_the_command(
     sets = [replace(i, url=f"{closed_port}/{i.file}") for i in WEIGHTS["efficientnet_b0"]]
     monkeypatch.setitem(WEIGHTS, "efficientnet_b0", tuple(sets))
     file = "efficientnet_b0_rwightman-7f5810bc.pth"
-    with pytest.raises(OSError, match=f"cannot fetch {closed_port}/{file}") as error:
+    with pytest.raises(OSError, match=f"cannot download {closed_port}/{file}") as error:
         keras_effnets.EfficientNetB0(weights=weights)
     command = (
         f"weights-tools convert {file} --model efficientnet_b0 --out efficientnet_b0.safetensors"

@@ -113,7 +113,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(pictures, tmp_path):
         env=os.environ,
     )
     assert stopped.returncode == 130, stopped.stderr
-    assert "the same command goes on after the last finished epoch" in stopped.stderr
+    assert "the same command resumes after the last finished epoch" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert read_state(out / "state.safetensors")[0].epoch == 1
     code, _, errors = run(*command)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_effnets.analysis.benchmark.contest import Result
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 # Okabe and Ito's colours, which no kind of colour blindness confuses.
 COLOURS = {"ours": "#0072B2", "keras": "#E69F00", "torchvision": "#D55E00"}

@@ -86,14 +86,14 @@ def keras_network(name: str, shape: tuple[int, ...]) -> Any:
 
 def _ours(engine: str, name: str, pictures: Array, threads: int) -> Job:
     from keras_effnets.models.registry import create_model
-    from keras_effnets.prediction.engines import SUFFIXES, live, open_artifact
-    from keras_effnets.prediction.export_cache import exported
+    from keras_effnets.prediction.engines import SUFFIXES, open_artifact, open_model
+    from keras_effnets.prediction.export_cache import cached_export
 
     model = create_model(name, weights=None, input_shape=pictures.shape[1:])
     if engine in SUFFIXES:
-        run = open_artifact(exported(model, engine, "float32"), engine, threads).run
+        run = open_artifact(cached_export(model, engine, "float32"), engine, threads).run
     else:
-        run = live(model, engine).run
+        run = open_model(model, engine).run
     return lambda: np.asarray(run(pictures))
 
 

@@ -14,7 +14,7 @@ from keras_effnets.analysis.compare.label_placement import Box, Label, Mark, Seg
 from keras_effnets.analysis.compare.legend import draw_legends, draw_sources
 from keras_effnets.analysis.compare.palette import GREY, INK, SHAPES, bubble, style
 from keras_effnets.analysis.compare.points import AXES, Point
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 SUFFIXES = (".png", ".svg", ".html")
 _DPI = 120

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from keras_effnets.models.registry import list_models, model_info
-from keras_effnets.spelling import suggestion
+from keras_effnets.models.registry import list_models, model_info, suggestion
 
 
 def resolve(wanted: Sequence[str]) -> list[str]:

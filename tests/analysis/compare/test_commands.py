@@ -20,7 +20,7 @@ def refused(*arguments):
 def test_compare_draws_and_says_what_it_left_out(tmp_path):
     code, out, err = run("compare", "vgg16", "CIFAR ResNet", "--out", tmp_path / "chart.svg")
     assert (code, out) == (0, "")
-    assert "not drawn, for want of macs, top1 or params: resnet20_cifar, resnet32_cifar" in err
+    assert "macs, top1 or params is unknown: resnet20_cifar, resnet32_cifar" in err
     assert f"drew 1 models: {tmp_path / 'chart.svg'}" in err
     assert "vgg16" in (tmp_path / "chart.svg").read_text("utf-8")
 
@@ -81,7 +81,7 @@ def test_a_measurement_that_fails_names_the_model():
     [
         (["resnet51"], "did you mean resnet50"),
         (["--x", "flops"], "--x 'flops' is not one of macs"),
-        (["--x", "latency"], "--x latency is measured: pass --measure too"),
+        (["--x", "latency"], "--x latency needs --measure"),
         (["--out", "chart.gif"], "ends in none of .png, .svg, .html"),
         (["--out", "nowhere/chart.png"], "there is no folder nowhere"),
         (["--recipe", "best"], "recipe='best' is not one of"),
@@ -107,7 +107,7 @@ def test_info_tells_the_whole_card(tmp_path):
     code, out, err = run("info", "mobilenet_v1_0.5")
     assert (code, err) == (0, "")
     for text in (
-        "25.5 MB, of parameters",
+        "25.5 MB for the parameters",
         "top-1 63.7 % (the paper's table 6)",
         "the paper's Table 1, whose last depthwise convolution strides by 1",
         "Width multiplier, above 0 and at most 1",

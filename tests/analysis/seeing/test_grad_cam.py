@@ -173,7 +173,7 @@ def test_mixed_precision(small):
         ({"layer": "pool"}, "layer='pool' gives no map: expected stem, "),
         ({"image": np.zeros((32, 33, 3))}, r"image has shape \(32, 33, 3\), and small takes"),
         ({"image": np.zeros((1, 33, 33, 3))}, "image has shape"),
-        ({"image": b"no picture"}, "can't be read as a picture"),
+        ({"image": b"no picture"}, "can't be read as an image"),
     ],
 )
 def test_a_users_mistake_is_named(options, message, small):

@@ -80,7 +80,7 @@ def test_a_checkpoint_is_loaded(tmp_path: Path):
         (("vgg11", "--definition", "flops"), "definition='flops'"),
         (("vgg11", "--freeze", "stage99"), "stage99"),
         (("vgg11", "--side", "8"), "8"),
-        (("x.keras", "--classes", "3"), "leave --weights, --classes out"),
+        (("x.keras", "--classes", "3"), "omit --weights and --classes"),
         (("vgg11", "--weights", "missing.pth"), "missing.pth"),
     ],
 )

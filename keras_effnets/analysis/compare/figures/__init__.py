@@ -18,8 +18,8 @@ from keras_effnets.analysis.compare.figures import (
     stacking,
 )
 from keras_effnets.analysis.compare.figures.drawing import canvas
-from keras_effnets.spelling import suggestion
-from weights_tools.formats.our_format import replacing
+from keras_effnets.models.registry import suggestion
+from weights_tools.formats.atomic import replacing
 
 SUFFIXES = (".png", ".svg")
 

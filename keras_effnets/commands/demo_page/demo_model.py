@@ -1,4 +1,4 @@
-"""One network behind the page: the classes that it names, and where it sees one of them."""
+"""One network of the demo page: the classes it predicts, and where it sees one of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from keras_effnets.analysis.seeing import GradCAM, overlay
-from keras_effnets.images.labels import Prediction, decode_predictions
+from keras_effnets.images.class_names import Prediction, decode_predictions
 from keras_effnets.images.preprocessing import load_image
 from keras_effnets.prediction import Predictor
 
@@ -20,40 +20,40 @@ TOP = 5
 
 
 class Answer(NamedTuple):
-    """What a network makes of a picture."""
+    """How a network classifies an image."""
 
     indices: list[int]
-    """Of the likeliest classes, the first one first."""
+    """Indices of the likeliest classes, best first."""
     predictions: list[Prediction]
-    """Of the same classes."""
+    """Names and scores of the same classes."""
     picture: Image.Image
-    """As the network sees it."""
+    """The image as the network sees it: resized and cropped."""
     milliseconds: float
-    """That the network took, decoding and waiting left out."""
+    """Time of the network alone, without decoding and waiting."""
 
 
 class Heat(NamedTuple):
     """Where a network sees a class."""
 
     picture: Image.Image
-    """With the heat over it."""
+    """The image with the heat map over it."""
     milliseconds: float
 
 
-class Viewer:
-    """A network, ready to answer; threads may share it.
+class DemoModel:
+    """A network with its prediction engine and Grad-CAM; threads may share it.
 
-    All viewers compute one after the other, decoding included: so a picture has all cores, its
-    time is its own, and of large pictures one is in memory at a time.
+    All instances compute one at a time, decoding included: each image gets all cores, its time is
+    its own, and only one large image is in memory at a time.
 
     Args:
-        model: A classifier of ours.
-        engine: That names the classes, as `Predictor` takes it; the heat is Keras's own.
+        model: A classifier of this package.
+        engine: The `Predictor` engine that computes the scores. Keras computes the heat map.
 
     Raises:
-        ValueError: For a model that takes no pictures or has no classifier, or no such engine.
+        ValueError: If the model does not classify images, or the engine is unknown.
         ImportError: If the engine is not installed.
-        ParityError: If the engine does not give what the model gives.
+        ParityError: If the engine's outputs differ from the model's.
     """
 
     _turn: ClassVar[threading.Lock] = threading.Lock()
@@ -63,19 +63,19 @@ class Viewer:
         self._predictor = Predictor(model, engine)
         self.engine, self.preset = self._predictor.engine, self._predictor.preset
         self.classes: int = model.output_shape[-1]
-        nothing = np.zeros((self.preset.crop, self.preset.crop, 3), np.float32)
-        with self._turn:  # what is compiled is compiled now, and not for the first picture
-            self._predictor.scores(nothing[None])
-            self._cam(nothing, 0)
+        blank = np.zeros((self.preset.crop, self.preset.crop, 3), np.float32)
+        with self._turn:  # compile now, not for the first image
+            self._predictor.scores(blank[None])
+            self._cam(blank, 0)
 
     def answer(self, source: bytes) -> Answer:
-        """Names what is in a picture.
+        """Classifies an image.
 
         Args:
-            source: The bytes of its file.
+            source: The bytes of an image file.
 
         Raises:
-            ValueError: If it is none.
+            ValueError: If they can't be read as an image.
         """
         with self._turn:
             pixels = load_image(source, self.preset)
@@ -87,10 +87,10 @@ class Viewer:
         return Answer(indices, predictions, Image.fromarray(pixels.astype(np.uint8)), taken[0])
 
     def heat(self, source: bytes, class_: int) -> Heat:
-        """Shows where in a picture the network sees a class.
+        """Shows where in an image the network sees a class.
 
         Raises:
-            ValueError: If the bytes are no picture, or there is no such class.
+            ValueError: If the bytes can't be read as an image, or the class does not exist.
         """
         with self._turn:
             pixels = load_image(source, self.preset)
@@ -101,7 +101,7 @@ class Viewer:
 
 @contextmanager
 def _timed() -> Iterator[list[float]]:
-    """Puts the milliseconds that the block took into the list that it yields."""
+    """Appends the milliseconds that the block took to the list it yields."""
     taken: list[float] = []
     start = time.perf_counter()
     yield taken

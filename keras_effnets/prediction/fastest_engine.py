@@ -1,11 +1,10 @@
-"""Which engine is the fastest here: measured once for an architecture, and remembered."""
+"""Finds the fastest engine on this machine: measured once per architecture, and remembered."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,47 +13,47 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_effnets.export.frozen_graph import picture_shape
-from keras_effnets.export.parity import probe_pictures
-from keras_effnets.export.runtimes import ENGINES, cores, installed, version
-from keras_effnets.prediction.engines import Network
+from keras_effnets.export.frozen_graph import image_shape
+from keras_effnets.export.parity import probe_images
+from keras_effnets.export.runtimes import ENGINES, cores, installed, processor, version
+from keras_effnets.prediction.engines import RunnableModel
 from keras_effnets.prediction.export_cache import PRECISIONS, architecture_digest
 from keras_effnets.weights import cache
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 CHOICES = "engines"
-WARM, RUNS = 3, 11
-"""Runs of each engine in a row, before the clock counts and after; there are two such rows."""
+WARM_UP, RUNS = 3, 11
+"""Consecutive runs of each engine, untimed and timed; each engine has two turns."""
 _log = logging.getLogger("keras_effnets")
 
 
-def fastest(
+def fastest_engine(
     model: keras.Model,
     precision: str,
     threads: int | None,
-    opened: Callable[[str], Network],
+    opened: Callable[[str], RunnableModel],
 ) -> str:
-    """The engine that runs one picture at a time fastest, of those installed.
+    """Returns the installed engine that is fastest at one image at a time.
 
-    The engines take turns, and the best run of each decides. What came out is kept in the cache
-    for this architecture, precision and number of threads, this processor and these versions.
+    The engines take turns, and the best run of each decides. The result is cached for this
+    architecture, precision and number of threads, this processor and these versions.
 
     Args:
-        model: To run.
-        precision: That the engine must compute in.
-        threads: To compute with.
+        model: The model to run.
+        precision: The precision that the engine must compute in.
+        threads: Number of threads to compute with.
         opened: Exports and opens the model for an engine.
 
     Raises:
-        ValueError: If no installed engine computes in the precision, or none could run the model.
+        ValueError: No installed engine computes in the precision, or none can run the model.
     """
     candidates = [name for name in ENGINES if precision in PRECISIONS[name] and installed(name)]
     if not candidates:
         able = [name for name, known in PRECISIONS.items() if precision in known]
         raise ValueError(
             f"precision={precision!r}: expected one of "
-            f"{sorted({each for known in PRECISIONS.values() for each in known})}; of the engines "
-            f"{able} none is installed"
+            f"{sorted({each for known in PRECISIONS.values() for each in known})}; none of the "
+            f"engines {able} is installed"
         )
     if len(candidates) == 1:
         return candidates[0]
@@ -71,22 +70,14 @@ def fastest(
 
 def _key(model: keras.Model, precision: str, threads: int, engines: list[str]) -> str:
     versions = [f"{name} {version(name)}" for name in engines]
-    told = [architecture_digest(model), precision, threads, versions, _processor()]
-    return hashlib.blake2b(json.dumps(told).encode(), digest_size=12).hexdigest()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        return next(line for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return f"{platform.machine()} {platform.processor()}"
+    content = [architecture_digest(model), precision, threads, versions, processor()]
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=12).hexdigest()
 
 
 def _measured(
-    model: keras.Model, engines: list[str], opened: Callable[[str], Network]
+    model: keras.Model, engines: list[str], opened: Callable[[str], RunnableModel]
 ) -> dict[str, float]:
-    """Milliseconds a picture, of each engine that runs the model."""
+    """Returns the milliseconds per image of each engine that runs the model."""
     runs: dict[str, Callable[[Any], Any]] = {}
     for name in engines:
         try:
@@ -95,17 +86,17 @@ def _measured(
             _log.warning("engine %s does not run %s: %s", name, model.name, error)
     if not runs:
         raise ValueError(f"engine='auto': none of {engines} runs model {model.name!r}")
-    picture = probe_pictures(picture_shape(model), 1)
+    image = probe_images(image_shape(model), 1)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for name in (*runs, *runs):
-        # Several in a row: threads of the engine before may still be spinning.
-        for turn in range(WARM + RUNS):
+        # Several runs in a row: threads of the previous engine may still be spinning.
+        for turn in range(WARM_UP + RUNS):
             start = time.perf_counter()
-            runs[name](np.array(picture))
-            if turn >= WARM:
+            runs[name](np.array(image))
+            if turn >= WARM_UP:
                 seconds[name].append(time.perf_counter() - start)
     found = {name: round(1e3 * min(each), 3) for name, each in seconds.items()}
-    _log.info("milliseconds a picture of %s: %s", model.name, found)
+    _log.info("milliseconds per image of %s: %s", model.name, found)
     return found
 
 

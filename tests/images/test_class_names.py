@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from torchvision_import import import_torchvision
 
-from keras_effnets.images.labels import Prediction, decode_predictions, imagenet_classes
+from keras_effnets.images.class_names import Prediction, decode_predictions, imagenet_classes
 
 
 def test_classes_are_1000_in_wordnet_order():
