@@ -49,8 +49,9 @@ check: $(VENV)/.check
 
 ## The full-size parity sweep, before a release and whenever layers change.
 parity: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/parity
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/parity -m full
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/parity
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+		--ignore tests/parity -m full
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/build_and_load.py

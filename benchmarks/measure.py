@@ -42,13 +42,9 @@ def machine() -> str:
     import keras
     import tensorflow as tf
 
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as info:
-            name = next(line for line in info if line.startswith("model name")).split(":")[1]
-    except (OSError, StopIteration):
-        pass
+    from keras_effnets.export.runtimes import processor
+
     return (
-        f"{name.strip()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"Keras {keras.__version__}, TensorFlow {tf.__version__}"
     )

@@ -1,13 +1,13 @@
 """A small network of every family."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
+from shrinking import narrow, shallow
 
 import keras_effnets
 from keras_effnets.export.parity import probe_images
@@ -18,7 +18,6 @@ from keras_effnets.models import (
     densenet,
     efficientnet_lite,
     efficientnet_v2,
-    googlenet,
     mobilenet_v1,
     mobilenet_v3,
     preact_cifar,
@@ -121,7 +120,7 @@ def small(family: str, **options: Any) -> keras.Model:
     """The network of a family, for four classes."""
     builder, side = FAMILIES[family]
     options = {"weights": None, "classes": 4, "input_shape": (side, side, 3), **options}
-    with _narrow_googlenet():
+    with narrow(), shallow():
         return builder(**options)
 
 
@@ -162,17 +161,3 @@ def enliven(model: keras.Model) -> None:
         # Channels that hardly vary would blow rounding up, layer by layer.
         mean, variance = map(np.asarray, (layer.moving_mean, layer.moving_variance))
         layer.moving_variance.assign(variance.mean() / 2 + variance / 2 + mean**2 / 4)
-
-
-@contextmanager
-def _narrow_googlenet() -> Iterator[None]:
-    """GoogLeNet has an eighth of its channels."""
-    whole = googlenet.TABLE
-    googlenet.TABLE = [
-        row._replace(filters=tuple(max(1, filters // 8) for filters in row.filters))
-        for row in whole
-    ]
-    try:
-        yield
-    finally:
-        googlenet.TABLE = whole

@@ -1,11 +1,16 @@
-"""The wheel, installed into an empty environment, predicts; this takes minutes."""
+"""The wheel, installed by itself, predicts with what it declares to need and nothing else."""
 
+import configparser
 import os
 import subprocess
 import sys
+import sysconfig
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PREDICT = """
@@ -37,7 +42,7 @@ def run(*command, cwd, **env):
     result = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env={**os.environ, **env},
+        env={**os.environ, "PYTHONPATH": "", **env},
         capture_output=True,
         text=True,
     )
@@ -48,26 +53,125 @@ def run(*command, cwd, **env):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, cwd=folder)
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        folder,
+        ROOT,
+        cwd=folder,
+    )
     (wheel,) = folder.glob("keras_effnets-*.whl")
     return wheel
 
 
-def test_wheel_installed_into_an_empty_environment_predicts(wheel, tmp_path):
-    venv, work = tmp_path / "venv", tmp_path / "work"
-    work.mkdir()
-    run(sys.executable, "-m", "venv", venv, cwd=work)
-    constraints = ROOT / "constraints.txt"
-    options = ["--constraint", constraints] if constraints.is_file() else []
-    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    run(venv / "bin" / "python", *install, *options, f"{wheel}[pretrained]", cwd=work)
-    home = {"KERAS_EFFNETS_HOME": str(tmp_path / "home"), "PYTHONPATH": ""}
-    script = PREDICT.format(venv=str(venv))
-    lines = run(venv / "bin" / "python", "-c", script, cwd=work, **home).splitlines()
+HIDE = """
+import importlib.abc, sys
+
+class Undeclared(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {hidden!r}:
+            raise ModuleNotFoundError(f"{{name}} is not installed here", name=name)
+
+sys.meta_path.insert(0, Undeclared())
+"""
+
+
+def requirements(wheel):
+    (found,) = metadata.distributions(path=[str(wheel)], name="keras_effnets")
+    return [Requirement(line) for line in found.requires]
+
+
+def declared(wheel):
+    """Names of the distributions that the wheel brings with its extra `pretrained`."""
+    found, waiting = set(), [(each, "pretrained") for each in requirements(wheel)]
+    while waiting:
+        requirement, extra = waiting.pop()
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        for wanted in ("", *requirement.extras):
+            each = canonicalize_name(requirement.name), wanted
+            if each not in found:
+                found.add(each)
+                theirs = metadata.requires(requirement.name) or ()
+                waiting += [(Requirement(line), wanted) for line in theirs]
+    return {name for name, _ in found}
+
+
+def undeclared_modules(wheel):
+    """What can be imported here, and could not where the wheel is installed alone."""
+    allowed = declared(wheel) | {"keras-effnets"}
+    return {
+        module
+        for module, owners in metadata.packages_distributions().items()
+        if not allowed & {canonicalize_name(owner) for owner in owners}
+        and module not in sys.stdlib_module_names
+    }
+
+
+def use(python, wheel, work, tmp_path):
+    """Predicts, and asks the commands for help."""
+    home = {"KERAS_EFFNETS_HOME": str(tmp_path / "home")}
+    script = PREDICT.format(venv=str(python.parents[1]))
+    lines = run(python, "-c", script, cwd=work, **home).splitlines()
     version, wordnet_id, *name = lines[-1].split(" ")
     assert version == wheel.name.split("-")[1]
     assert wordnet_id[0] == "n"
     assert len(wordnet_id) == 9
     assert name
     for command in ("keras-effnets", "weights-tools"):
-        assert "Usage" in run(venv / "bin" / command, "--help", cwd=work, **home)
+        assert "Usage" in run(python.with_name(command), "--help", cwd=work, **home)
+
+
+@pytest.fixture
+def work(tmp_path):
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+def test_the_wheel_declares_what_setup_cfg_does(wheel):
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lists = {"": config["options"]["install_requires"], **config["options.extras_require"]}
+    wanted = {
+        (extra, str(Requirement(line)))
+        for extra, lines in lists.items()
+        for line in lines.split("\n")
+        if line
+    }
+    told = set()
+    for requirement in requirements(wheel):
+        extra = str(requirement.marker or "").removeprefix('extra == "').rstrip('"')
+        requirement.marker = None
+        told.add((extra, str(requirement)))
+    assert told == wanted
+
+
+def test_the_wheel_predicts_with_what_it_declares(wheel, work, tmp_path):
+    """As in an environment of its own, which `make parity` makes, but for the downloads."""
+    hidden = undeclared_modules(wheel)
+    assert {"torch", "jax", "sklearn", "pytest"} <= hidden
+    assert not {"keras", "tensorflow", "h5py", "google"} & hidden
+    venv = tmp_path / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=work)
+    python = venv / "bin" / "python"
+    install = ("install", "--quiet", "--disable-pip-version-check", "--no-deps", wheel)
+    run(sys.executable, "-m", "pip", "--python", python, *install, cwd=work)
+    (site,) = venv.glob("lib/python*/site-packages")
+    (site / "of_the_tests.pth").write_text(sysconfig.get_path("purelib"))
+    (site / "sitecustomize.py").write_text(HIDE.format(hidden=hidden))
+    use(python, wheel, work, tmp_path)
+
+
+@pytest.mark.full
+def test_wheel_installed_into_an_empty_environment_predicts(wheel, work, tmp_path):
+    venv = tmp_path / "venv"
+    run(sys.executable, "-m", "venv", venv, cwd=work)
+    constraints = ROOT / "constraints.txt"
+    options = ["--constraint", constraints] if constraints.is_file() else []
+    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    run(venv / "bin" / "python", *install, *options, f"{wheel}[pretrained]", cwd=work)
+    use(venv / "bin" / "python", wheel, work, tmp_path)

@@ -19,7 +19,7 @@ from keras_effnets.plan.deferred import outline
 from keras_effnets.weights.cache import sha256
 from keras_effnets.weights.catalog import find_by_hash
 from keras_effnets.weights.conversion import Conversion
-from keras_effnets.weights.convert import provenance
+from keras_effnets.weights.published import provenance
 from weights_tools.formats.checkpoint import read_checkpoint
 from weights_tools.formats.our_format import LAYOUT, OURS, digest, write_weights_file
 

@@ -12,10 +12,10 @@ import typer
 from keras_effnets.analysis.benchmark import Limits, Result, benchmark, contenders, machine_limits
 from keras_effnets.analysis.benchmark.chart import check_chart, draw
 from keras_effnets.analysis.benchmark.contest import PEERS
-from keras_effnets.analysis.compare import resolve
 from keras_effnets.commands.formatting import NONE
 from keras_effnets.commands.terminal import column_table, literal, progress, show
 from keras_effnets.export.runtimes import ENGINES, cores, processor
+from keras_effnets.models.registry import resolve
 from weights_tools.formats.terminal import AsJson, complain, show_json
 
 

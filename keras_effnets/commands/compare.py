@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_effnets.analysis.compare import AXES, FIGURES, collect, draw_chart, draw_figure, resolve
-from keras_effnets.analysis.compare.chart import check_chart
+from keras_effnets.analysis.compare import AXES, FIGURES, collect, draw_chart, draw_figure
+from keras_effnets.analysis.compare.draw import check_chart
 from keras_effnets.analysis.compare.figures import check_figure, figure_data
-from keras_effnets.analysis.compare.measure import measure
-from keras_effnets.analysis.compare.points import Point
+from keras_effnets.analysis.compare.model_points import Point
+from keras_effnets.analysis.compare.runtime_cost import measure
 from keras_effnets.commands.formatting import percent
 from keras_effnets.commands.terminal import column_table, literal, progress, show
+from keras_effnets.models.registry import resolve
 from weights_tools.formats.terminal import AsJson, check_output, complain, show_json
 
 _AXES = ", ".join(AXES)

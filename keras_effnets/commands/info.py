@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from keras_effnets.analysis.compare import collect
-from keras_effnets.analysis.compare.cards import knobs, notes
+from keras_effnets.analysis.compare.model_pages import notes, own_options
 from keras_effnets.commands.formatting import percent, preset_sizes
 from keras_effnets.commands.terminal import facts_table, show
 from keras_effnets.images.preset import Preset
@@ -48,7 +48,7 @@ def info_command(
                 "paper": info.paper._asdict(),
                 "notes": notes(name),
                 "config": asdict(info.config),
-                "knobs": knobs(name),
+                "knobs": own_options(name),
                 "weights": [asdict(weights) for weights in info.weights.values()],
             }
         )
@@ -75,7 +75,7 @@ def info_command(
             "compared with its paper",
             {f"{number}": note for number, note in enumerate(notes(name), start=1)},
         ),
-        facts_table("options", knobs(name) or {"none": "beyond those of every builder"}),
+        facts_table("options", own_options(name) or {"none": "beyond those of every builder"}),
         *(
             [_weights_table(weights) for weights in info.weights.values()]
             or [facts_table("no published weights", {})]

@@ -12,7 +12,7 @@ import typer
 from PIL import Image
 
 from keras_effnets.analysis.seeing import GradCAM, feature_grid, feature_maps, overlay
-from keras_effnets.analysis.seeing.panel import captioned
+from keras_effnets.analysis.seeing.panels import captioned
 from keras_effnets.commands.options import ModelName, Weights, open_model
 from keras_effnets.commands.terminal import column_table, literal, show
 from keras_effnets.images.class_names import imagenet_classes

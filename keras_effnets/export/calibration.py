@@ -21,9 +21,7 @@ from keras_effnets.images.folders import (
 from keras_effnets.images.model_interface import model_labels, model_preset
 from keras_effnets.images.preprocessing import load_image, preprocess_input
 
-CalibrationImages: TypeAlias = (
-    str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | NDArray[Any]
-)
+CalibrationImages: TypeAlias = StrPath | Sequence[StrPath] | NDArray[Any]
 """A folder, files, or an array (B, H, W, C) of pixels 0-255."""
 LabelledImages: TypeAlias = StrPath | Sequence[LabelledImage]
 """A folder as for `find_labelled_images`, or images with their classes."""

@@ -5,18 +5,15 @@ import difflib
 import fnmatch
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.resources import files
 from typing import Any
 
 import keras
 
 from keras_effnets import models
-from keras_effnets.analysis.multiply_adds import multiply_adds
 from keras_effnets.plan.config import ModelConfig, Paper
-from keras_effnets.plan.deferred import count_parameters, sketch, variables_by_path
 from keras_effnets.weights.catalog import WEIGHTS, WeightsInfo
 
 
@@ -73,7 +70,7 @@ class ModelInfo:
 def _counts() -> dict[str, tuple[int, int]]:
     """Parameters and multiply-adds by name, from the table beside this module.
 
-    `count` finds them too, in seconds a network; tests compare the two.
+    `analysis.costs.model_cost` counts them; tests compare the two.
     """
     table = files(__package__).joinpath("model_counts.csv").read_text("utf-8")
     return {
@@ -82,21 +79,41 @@ def _counts() -> dict[str, tuple[int, int]]:
     }
 
 
-def count(name: str) -> tuple[int, int]:
-    """Counts a network's trainable parameters and multiply-adds, without allocating it.
-
-    Raises:
-        ValueError: For an unknown name.
-    """
-    side = model_info(name).side
-    model = sketch(partial(get_builder(name), weights=None, input_shape=(side, side, 3)))
-    shapes = {path: tuple(v.shape) for path, v in variables_by_path(model).items()}
-    return count_parameters(shapes), multiply_adds(model)
-
-
 def list_models(pattern: str = "*") -> list[str]:
     """Names of all networks, or of those that match a shell pattern such as `"*lite*"`."""
     return [name for name in _BUILDERS if fnmatch.fnmatch(name, pattern)]
+
+
+def families() -> dict[str, list[str]]:
+    """Names of networks by family, in the registry's order."""
+    found: dict[str, list[str]] = {}
+    for name, builder in _BUILDERS.items():
+        found.setdefault(builder.config.family, []).append(name)
+    return found
+
+
+def resolve(wanted: Sequence[str]) -> list[str]:
+    """Names of networks, each once and in the registry's order; of all networks for an empty list.
+
+    Args:
+        wanted: Names (`"resnet50"`), families in any case (`"ResNet"`), or shell patterns
+            (`"*lite*"`).
+
+    Raises:
+        ValueError: An entry matches no network; the message suggests the nearest.
+    """
+    by_family = families()
+    members = {family.casefold(): names for family, names in by_family.items()}
+    chosen: set[str] = set()
+    for each in wanted:
+        found = [each] if each in _BUILDERS else members.get(each.casefold()) or list_models(each)
+        if not found:
+            raise ValueError(
+                f"{each!r} is not a model, a family or a pattern that matches a model"
+                + (suggestion(each, [*_BUILDERS, *by_family]) or "; `keras-effnets list` shows all")
+            )
+        chosen.update(found)
+    return [name for name in _BUILDERS if not wanted or name in chosen]
 
 
 def create_model(name: str, /, **options: Any) -> keras.Model:

@@ -92,7 +92,7 @@ def published(
     name = cache.conversion_name(info, config.name)
     converted = cache.find(cache.CONVERTED, name)
     if converted is None:
-        from keras_effnets.weights.convert import convert_published
+        from keras_effnets.weights.published import convert_published
 
         source = cache.locate(info, config.name)
         write = partial(convert_published, source, info, build, as_published(config))

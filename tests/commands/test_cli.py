@@ -4,8 +4,10 @@ import runpy
 import subprocess
 import sys
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
 
+import fresh_processes
 import keras
 import numpy as np
 import photographs
@@ -378,17 +380,22 @@ def test_a_terminal_gets_rules_and_each_path_once(small_model, tmp_path, monkeyp
 
 
 def test_installed_command(small_model, tmp_path):
-    code, out, _ = run_process("--help")
-    assert code == 0
-    assert all(name in out for name in ("list", "info", "predict", "evaluate"))
     red = colour(tmp_path / "red.png", RED)
     code, out, _ = run_process("predict", red, "-m", small_model)
     assert code == 0
     assert out.splitlines()[1].split()[:2] == [str(red), "red"]
-    code, out, err = run_process("info", "resnet51")
-    assert (code, out) == (2, "")
+
+
+def test_the_entry_point_tells_what_there_is_and_what_is_wrong():
+    (entry,) = entry_points(group="console_scripts", name="keras-effnets")
+    script = f"import sys; from {entry.module} import {entry.attr}; {entry.attr}()"
+    done = fresh_processes.run(script, "--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in ("list", "info", "predict", "evaluate"))
+    done = fresh_processes.run(script, "info", "resnet51")
+    assert (done.returncode, done.stdout) == (2, "")
     wrong = "error: 'resnet51' is not the name of a model; did you mean resnet50,"
-    assert err.splitlines()[-1].startswith(wrong)
+    assert done.stderr.splitlines()[-1].startswith(wrong)
 
 
 def test_python_dash_m_runs_the_command(monkeypatch):

@@ -4,7 +4,9 @@ import base64
 import json
 import subprocess
 import sys
+from functools import cache
 
+import fresh_processes
 import keras
 import numpy as np
 import pytest
@@ -101,12 +103,9 @@ def test_a_process_with_tensorflow_alone_serves_it(root, model):
 
 def test_tensorflows_own_tool_lists_the_signatures(root):
     tool = "from tensorflow.python.tools.saved_model_cli import main; main()"
-    shown = subprocess.run(
-        [sys.executable, "-c", tool, "show", "--dir", str(root / "1"), "--all"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    done = fresh_processes.run(tool, "show", "--dir", root / "1", "--all")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout
     for word in ("serving_default", "serve_bytes", "inputs['images']", "inputs['image_bytes']"):
         assert word in shown
     assert (
@@ -182,6 +181,7 @@ def test_the_server_reads_its_configuration(root, model):
     assert "1/assets.extra/golden_request.json" in readme
 
 
+@cache
 def small(**options):
     return living("mobilenet_v2", **options)
 

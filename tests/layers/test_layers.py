@@ -2,9 +2,8 @@
 
 import functools
 import json
-import subprocess
-import sys
 
+import fresh_processes
 import keras
 import numpy as np
 import pytest
@@ -556,8 +555,6 @@ def test_saved_model_loads_in_a_fresh_process(saved, order, tmp_path):
     imports, load = IMPORTS[order]
     script = LOAD.format(imports=imports, load=load)
     arguments = [folder / "model.keras", folder / "x.npy", tmp_path / "y.npy"]
-    run = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True
-    )
+    run = fresh_processes.run(script, *arguments)
     assert run.returncode == 0, run.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)

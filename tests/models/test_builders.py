@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import small_networks
 import tensorflow as tf
+from shrinking import shallow
 
 import keras_effnets
 from keras_effnets.models import efficientnet_lite
@@ -112,13 +113,20 @@ def test_test_networks_are_alive(family):
     assert np.abs(one - other).max() > 1e-2 * np.abs(one).max()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_blocks():
+    """MobileNetV2 has no argument for that."""
+    with shallow():
+        yield
+
+
 @every_family
 def test_layers_are_the_papers_blocks(family):
     names = [layer.name for layer in build(family, alive=False).layers]
     assert names[:3] == ["images", "preprocessing", "stem"]
     assert names[-3:] == ["top", "pool", "classifier"]
     assert all(name.startswith("stage") for name in names[3:-3])
-    assert len(names) - 6 == (17 if family == "mobilenet_v2" else 7)
+    assert len(names) - 6 == 7
 
 
 @every_family
@@ -303,7 +311,7 @@ def test_output_stride_sets_the_features_side(family, output_stride):
 # The squeeze averages over another number of positions, so EfficientNet has no such equality.
 @pytest.mark.parametrize("family", ["lite", "mobilenet_v2"])
 @pytest.mark.parametrize("output_stride", [16, 8])
-@pytest.mark.parametrize("side", [96, 95])
+@pytest.mark.parametrize("side", [64, 63])
 def test_dilated_features_subsampled_are_the_strided_ones(family, output_stride, side):
     options = {
         "include_top": False,
@@ -454,9 +462,17 @@ def test_works_in_the_scope_of_a_mirrored_strategy(tmp_path):
     assert_agree(np.load(tmp_path / "y.npy"), run(model, x))
 
 
+@pytest.fixture(scope="module")
+def in_rgb():
+    """Answers to the copies in RGB, by family and whether the network normalises."""
+    return {}
+
+
 @pytest.mark.parametrize("channels", [1, 2, 4])
 @pytest.mark.parametrize("include_preprocessing", [True, False])
-def test_grey_picture_gives_what_its_rgb_copy_gives(stored, channels, include_preprocessing):
+def test_grey_picture_gives_what_its_rgb_copy_gives(
+    stored, in_rgb, channels, include_preprocessing
+):
     family, _, folder = stored
     options = {
         "weights": folder / "ours.safetensors",
@@ -465,7 +481,10 @@ def test_grey_picture_gives_what_its_rgb_copy_gives(stored, channels, include_pr
         "alive": False,
     }
     grey = pictures(channels=1) if include_preprocessing else pictures(channels=1) / 64 - 2
-    expected = run(build(family, **options), np.repeat(grey, 3, axis=-1))
+    key = family, include_preprocessing
+    if key not in in_rgb:
+        in_rgb[key] = run(build(family, **options), np.repeat(grey, 3, axis=-1))
+    expected = in_rgb[key]
     other = build(family, input_shape=(SIDE, SIDE, channels), **options)
     assert other.input_shape[-1] == channels
     y = run(other, np.repeat(grey, channels, axis=-1))

@@ -6,10 +6,12 @@ To write it anew: `PYTHONPATH=tests python tests/models/test_counts.py`.
 from pathlib import Path
 
 import pytest
+from outlines import outlined
 from torchvision_import import import_torchvision
 
 import keras_effnets
 from keras_effnets.models import registry
+from keras_effnets.plan.deferred import count_parameters
 from keras_effnets.weights.catalog import WEIGHTS
 
 TABLE = Path(registry.__file__).with_name("model_counts.csv")
@@ -24,6 +26,13 @@ SLOW = ("preact_resnet1001_cifar",)
     ],
 )
 def test_counts_are_those_of_the_network(name):
+    info = keras_effnets.model_info(name)
+    shapes, operations = outlined(name)
+    assert (count_parameters(shapes), operations) == (info.parameters, info.multiply_adds)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "mobilenet_v3_small"])
+def test_the_tables_own_counting_agrees(name):
     info = keras_effnets.model_info(name)
     assert registry.count(name) == (info.parameters, info.multiply_adds)
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from shrinking import narrow as narrow_tables
 
 import keras_effnets
 from keras_effnets.models import (
@@ -99,7 +100,7 @@ def builders():
             preact_cifar.PreActCIFARConfig(name="small", depth=11),
             16,
         ),
-        "ResNeXt": (resnet, resnext.ResNeXtConfig(**one_each, groups=8, base_width=4), 64),
+        "ResNeXt": (resnet, resnext.ResNeXtConfig(**one_each, groups=8, base_width=32), 64),
         "ResNeXt for CIFAR": (
             resnext_cifar,
             resnext_cifar.ResNeXtCIFARConfig(name="small", depth=11, cardinality=4, base_width=4),
@@ -143,13 +144,10 @@ def builders():
 
 
 @pytest.fixture(autouse=True)
-def narrow_inception(monkeypatch):
-    """GoogLeNet with an eighth of the channels in every block."""
-    table = [
-        row._replace(filters=tuple(max(1, filters // 8) for filters in row.filters))
-        for row in googlenet.TABLE
-    ]
-    monkeypatch.setattr(googlenet, "TABLE", table)
+def narrow_tables_for_all():
+    """An eighth of the channels where no config can ask for it."""
+    with narrow_tables():
+        yield
 
 
 def build(family, **options):

@@ -60,7 +60,7 @@ def test_widths_are_cut_and_never_below_eight():
     assert widths == {8, 17, 35, 71}
 
 
-@pytest.mark.parametrize("shallow", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.parametrize("shallow", [pytest.param(False, marks=pytest.mark.full), True])
 def test_structure(shallow, tmp_path):
     structure.assert_shape(build(shallow=shallow))
     structure.assert_saves(build(shallow=shallow), tmp_path)

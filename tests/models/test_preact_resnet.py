@@ -6,6 +6,7 @@ from functools import partial
 import keras
 import pytest
 import structure
+from shrinking import narrow
 
 import keras_effnets
 from keras_effnets.analysis.multiply_adds import multiply_adds
@@ -31,7 +32,8 @@ SHRUNKEN = preact_resnet.PreActResNetConfig(name="shrunken", repeats=(2, 1, 1, 1
 def build(**options):
     config = replace(SHRUNKEN, profile=options.pop("profile", "tensorflow"))
     options = {"classes": 10, "input_shape": (33, 33, 3), "weights": None, **options}
-    return create(preact_resnet.build, config, options)
+    with narrow():
+        return create(preact_resnet.build, config, options)
 
 
 @pytest.mark.parametrize("name", SHEET)

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import structure
+from shrinking import narrow
 
 import keras_effnets
 from keras_effnets.models import resnet, resnext, senet
@@ -41,7 +42,7 @@ ONE_EACH = (1, 1, 1, 1)
 SHRUNKEN = {
     "basic": resnet.ResNetConfig(name="basic", repeats=ONE_EACH, expansion=1),
     "bottleneck": resnet.ResNetConfig(name="bottleneck", repeats=(1, 2, 1, 1)),
-    "groups": resnext.ResNeXtConfig(name="groups", repeats=ONE_EACH, groups=8, base_width=4),
+    "groups": resnext.ResNeXtConfig(name="groups", repeats=ONE_EACH, groups=8, base_width=32),
     "gates": senet.SENetConfig(name="gates", repeats=ONE_EACH, drop_path=0.2),
     "plain": resnet.ResNetConfig(name="plain", repeats=ONE_EACH, expansion=1, skip=False),
 }
@@ -50,7 +51,8 @@ SHRUNKEN = {
 def build(kind, **options):
     config = replace(SHRUNKEN[kind], output_stride=options.pop("output_stride", 32))
     options = {"classes": 10, "input_shape": (64, 64, 3), "weights": None, **options}
-    return create(resnet.build, config, options)
+    with narrow():
+        return create(resnet.build, config, options)
 
 
 @pytest.mark.parametrize("name", SHEET)

@@ -1,6 +1,7 @@
 """The Keras side of the comparison: features of every stage, errors, and mutants."""
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -36,6 +37,11 @@ def run(
     return found.pop("outputs"), found
 
 
+def logits(model: keras.Model, pictures: np.ndarray) -> np.ndarray:
+    """Outputs at inference."""
+    return keras.ops.convert_to_numpy(model(pictures, training=False))
+
+
 def relative_error(candidate: np.ndarray, reference: np.ndarray) -> float:
     """max|Δ| / max|reference|."""
     assert candidate.shape == reference.shape
@@ -66,13 +72,39 @@ def first_block_with_skip(model: keras.Model) -> Any:
     return next(layer for layer in model.layers if getattr(layer, "has_skip", False))
 
 
-def _configured(model: keras.Model, edit: Callable[[dict[str, Any]], None]) -> keras.Model:
+def configured(model: keras.Model, edit: Callable[[dict[str, Any]], None]) -> keras.Model:
     """The same network and weights, its layers' configs edited."""
-    config = model.get_config()
-    for layer in config["layers"]:
-        edit(layer["config"])
-    mutant = keras.Model.from_config(config)
-    mutant.set_weights(model.get_weights())
+    return _replaced(model, edit, ())
+
+
+def renewed(model: keras.Model, names: Iterable[str]) -> keras.Model:
+    """The same network and weights, in which these layers may be changed."""
+    return _replaced(model, lambda config: None, names)
+
+
+def _replaced(
+    model: keras.Model, edit: Callable[[dict[str, Any]], None], names: Iterable[str]
+) -> keras.Model:
+    """Makes those layers anew that are named or edited; the others are the model's own.
+
+    A layer's `output` stays that of the model, so only the whole network can be run.
+    """
+    made = {}
+
+    def same_or_new(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        edited = copy.deepcopy(config)
+        edit(edited)
+        if edited == config and layer.name not in names:
+            return layer
+        made[layer.name] = type(layer).from_config(edited)
+        return made[layer.name]
+
+    names = set(names)
+    mutant = keras.models.clone_model(model, clone_function=same_or_new)
+    assert made
+    for name, layer in made.items():
+        layer.set_weights(model.get_layer(name).get_weights())
     return mutant
 
 
@@ -85,7 +117,7 @@ def stem_padding(model: keras.Model) -> keras.Model:
         if config["name"] == "stem":
             config["padding"] = _other(config["padding"])
 
-    return _configured(model, edit)
+    return configured(model, edit)
 
 
 def block_padding(model: keras.Model) -> keras.Model:
@@ -93,7 +125,7 @@ def block_padding(model: keras.Model) -> keras.Model:
         if config["name"] == "stage2_block0":
             config["padding"] = _other(config["padding"])
 
-    return _configured(model, edit)
+    return configured(model, edit)
 
 
 def epsilon(model: keras.Model) -> keras.Model:
@@ -101,20 +133,21 @@ def epsilon(model: keras.Model) -> keras.Model:
         if "epsilon" in config:
             config["epsilon"] = 1e-3 if config["epsilon"] < 1e-3 else 1e-5
 
-    return _configured(model, edit)
+    return configured(model, edit)
 
 
 def missing_skip(model: keras.Model) -> keras.Model:
-    mutant = _configured(model, lambda config: None)
-    first_block_with_skip(mutant).has_skip = False
+    name = first_block_with_skip(model).name
+    mutant = renewed(model, [name])
+    mutant.get_layer(name).has_skip = False
     return mutant
 
 
 def squeeze_activation(model: keras.Model) -> keras.Model:
-    mutant = _configured(model, lambda config: None)
-    for layer in mutant.layers:
-        if hasattr(layer, "squeeze_excite"):
-            layer.squeeze_excite.reduce.activation = keras.activations.relu
+    names = [layer.name for layer in model.layers if hasattr(layer, "squeeze_excite")]
+    mutant = renewed(model, names)
+    for name in names:
+        mutant.get_layer(name).squeeze_excite.reduce.activation = keras.activations.relu
     return mutant
 
 
@@ -123,7 +156,7 @@ def unclipped_relu(model: keras.Model) -> keras.Model:
         if config.get("activation") == "relu6":
             config["activation"] = "relu"
 
-    return _configured(model, edit)
+    return configured(model, edit)
 
 
 def pixel_scale(model: keras.Model) -> keras.Model:
@@ -131,4 +164,4 @@ def pixel_scale(model: keras.Model) -> keras.Model:
         if "preset" in config:
             config["preset"] = {**config["preset"], "std": (60.0, 60.0, 60.0)}
 
-    return _configured(model, edit)
+    return configured(model, edit)

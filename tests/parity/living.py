@@ -11,9 +11,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from run_cache import made_once
+from safetensors.numpy import load_file, save_file
 from torch import nn
 from torchvision_import import import_torchvision
 
@@ -27,6 +30,9 @@ LITE_STD: Colour = (128.0, 128.0, 128.0)
 
 # Batch-norm statistics need more values per channel than a few pictures of 2×2 give.
 STATISTICS_PICTURES = 8
+
+# Larger networks are not kept for other tests: there is one test of most.
+KEPT_BYTES = 64 * 2**20
 
 
 def unlike_pictures(count: int, side: int, seed: int) -> np.ndarray:
@@ -265,6 +271,7 @@ class Reference:
         state_dict: Of `module`.
         logits: `(B, classes)`.
         features: `(B, H, W, C)` at "stem", "stage1" … "stage7" and "top".
+        float_noise: See `noise`.
     """
 
     name: str
@@ -276,6 +283,7 @@ class Reference:
     state_dict: dict[str, torch.Tensor]
     logits: np.ndarray
     features: dict[str, np.ndarray]
+    float_noise: float
 
     def run(
         self, dtype: torch.dtype = torch.float32, pictures: np.ndarray | None = None
@@ -290,7 +298,7 @@ class Reference:
 
     def noise(self) -> float:
         """How far float32 is from float64."""
-        return noise(self.module, normalised(self.pictures, self.mean, self.std))
+        return self.float_noise
 
 
 def reference(
@@ -321,15 +329,64 @@ def reference(
             `residual_norms` knows.
         gain: See `enliven`.
     """
-    pictures = unlike_pictures(max(count, STATISTICS_PICTURES), side, seed)
-    shown = normalised(pictures, mean, std)
     small = residual_norms(module) if small_norms is None else small_norms
-    enliven(module, shown, seed=seed, residual_norms=small, gain=gain)
-    pictures = pictures[:count]
-    logits, features = run_reference(module, pictures, taps, mean, std)
+
+    def made() -> dict[str, np.ndarray]:
+        pictures = unlike_pictures(max(count, STATISTICS_PICTURES), side, seed)
+        shown = normalised(pictures, mean, std)
+        enliven(module, shown, seed=seed, residual_norms=small, gain=gain)
+        pictures = pictures[:count]
+        logits, features = run_reference(module, pictures, taps, mean, std)
+        error = noise(module, normalised(pictures, mean, std))
+        arrays = {"pictures": pictures, "logits": logits, "noise": np.float64(error)}
+        arrays |= {f"features/{key}": value for key, value in features.items()}
+        return arrays | {f"state/{key}": x.numpy() for key, x in module.state_dict().items()}
+
+    if sum(value.nbytes for value in module.state_dict().values()) > KEPT_BYTES:
+        arrays = made()
+    else:
+        what = (name, taps, _settings(module), side, seed, mean, std, count, tuple(small), gain)
+        path = made_once(what, lambda path: _save(made(), path))
+        arrays = load_file(path)
+        state = {key: torch.from_numpy(value) for key, value in _under("state/", arrays).items()}
+        module.load_state_dict(state)
+        module.eval()
+    features = _under("features/", arrays)
     return Reference(
-        name, module, taps, mean, std, pictures, dict(module.state_dict()), logits, features
+        name=name,
+        module=module,
+        taps=taps,
+        mean=mean,
+        std=std,
+        pictures=arrays["pictures"],
+        state_dict=dict(module.state_dict()),
+        logits=arrays["logits"],
+        features={key: features[key] for key in taps},
+        float_noise=float(arrays["noise"]),
     )
+
+
+def _settings(module: nn.Module) -> list[object]:
+    """All that tells two networks apart before they have their weights."""
+    simple = (bool, int, float, str, tuple, type(None))
+    return [
+        *((name, tuple(value.shape)) for name, value in module.state_dict().items()),
+        *(
+            (name, type(each).__qualname__, key, value)
+            for name, each in module.named_modules()
+            for key, value in sorted(vars(each).items())
+            if isinstance(value, simple) and key != "training"
+        ),
+        type(module).__module__,
+    ]
+
+
+def _save(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    save_file({key: np.array(value, order="C") for key, value in arrays.items()}, path)
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
 def efficientnet_reference(name: str, side: int, seed: int = 0, *, count: int = 4) -> Reference:

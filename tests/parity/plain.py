@@ -288,7 +288,7 @@ def assert_mistakes_show(
     tolerance = tolerance_of(reference)
     model = converted(reference, folder)
     for mutate in mutations:
-        logits, _ = compare.run(mutate(model), reference.pictures)
+        logits = compare.logits(mutate(model), reference.pictures)
         error = compare.relative_error(logits, reference.logits)
         assert error > 10 * tolerance, f"{mutate.__name__} changes the logits by {error:.1e} only"
 
@@ -302,7 +302,7 @@ def edited(layers: str, **values: object) -> Mutation:
             config.update(values)
 
     def mutate(model: keras.Model) -> keras.Model:
-        return compare._configured(model, edit)
+        return compare.configured(model, edit)
 
     mutate.__name__ = f"{layers} with {values}"
     return mutate
@@ -310,7 +310,7 @@ def edited(layers: str, **values: object) -> Mutation:
 
 def picture_flattened_as_in_torch(model: keras.Model) -> keras.Model:
     """A mistake: the first dense layer's rows in PyTorch's order, channels outermost."""
-    mutant = compare._configured(model, lambda config: None)
+    mutant = compare.renewed(model, ["fc6"])
     kernel = mutant.get_layer("fc6").dense.kernel
     side, channels = model.get_layer("pool").output.shape[2:]
     rows = keras.ops.reshape(kernel, (side, side, channels, -1))

@@ -248,17 +248,17 @@ def edited(**options):
         if config["name"].startswith("stage"):
             config.update({key: value for key, value in options.items() if key in config})
 
-    return lambda model: compare._configured(model, edit)
+    return lambda model: compare.configured(model, edit)
 
 
 def bare_projection(model):
-    mutant = compare._configured(model, lambda config: None)
+    mutant = compare.renewed(model, ["stage2_block0"])
     mutant.get_layer("stage2_block0")._projects = False
     return mutant
 
 
 def activated_shortcut(model):
-    mutant = compare._configured(model, lambda config: None)
+    mutant = compare.renewed(model, ["stage2_block1"])
     mutant.get_layer("stage2_block1")._projects = True
     return mutant
 
@@ -303,7 +303,7 @@ def test_a_mistake_anywhere_exceeds_the_tolerance_tenfold(family, tmp_path):
     tolerance = tolerance_of(reference)
     model = converted(family, reference, tmp_path)
     for name, mutate in MUTANTS[family].items():
-        logits, _ = compare.run(mutate(model), reference.pictures)
+        logits = compare.logits(mutate(model), reference.pictures)
         error = compare.relative_error(logits, reference.logits)
         assert error > 10 * tolerance, f"{name} changes the logits by {error:.1e} only"
 

@@ -62,7 +62,7 @@ def test_auxiliary_classifiers_agree(tmp_path):
 
 
 def _edited(change):
-    return lambda model: compare._configured(model, change)
+    return lambda model: compare.configured(model, change)
 
 
 def floor_pools(config):
@@ -82,11 +82,16 @@ def imagenet_pixels(config):
         config["preset"] = {**config["preset"], "mean": mean, "std": std}
 
 
-@pytest.mark.parametrize("change", [floor_pools, epsilon, imagenet_pixels])
-def test_a_mistake_exceeds_the_tolerance_tenfold(change, tmp_path):
+@pytest.fixture(scope="module")
+def right(tmp_path_factory):
     reference = reference_of(96)
-    model = converted(reference, tmp_path)
+    return reference, converted(reference, tmp_path_factory.mktemp("right"))
+
+
+@pytest.mark.parametrize("change", [floor_pools, epsilon, imagenet_pixels])
+def test_a_mistake_exceeds_the_tolerance_tenfold(change, right):
+    reference, model = right
     mutant = _edited(change)(model)
-    logits, _ = compare.run(mutant, reference.pictures, {})
+    logits = compare.logits(mutant, reference.pictures)
     error = compare.relative_error(logits, reference.logits)
     assert error > 10 * tolerance_of(reference), f"{error:.1e} only"

@@ -4,6 +4,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the references are torch networks")
 
 import living  # noqa: E402  it imports torch
+import run_cache  # noqa: E402
 
 SIDE = 96
 NAMES = ("efficientnet_b0", "mobilenet_v2", "efficientnet-lite0")
@@ -50,8 +51,9 @@ def test_default_weights_are_not_alive():
     assert living.spread(logits) < 0.1
 
 
-def test_a_seed_decides_every_weight(alive):
+def test_a_seed_decides_every_weight(alive, tmp_path, monkeypatch):
     # The weights the constructor drew differ, so whatever enliven left alone would show.
+    monkeypatch.setenv(run_cache.FOLDER, str(tmp_path))  # nothing is kept there yet
     again = reference(alive.name.removesuffix("_1"))
     assert again.state_dict.keys() == alive.state_dict.keys()
     assert all(torch.equal(again.state_dict[k], v) for k, v in alive.state_dict.items())

@@ -63,10 +63,10 @@ def test_torchvisions_widths_agree(size, alpha, tmp_path):
 
 
 def sigmoid_gates(model):
-    mutant = compare._configured(model, lambda config: None)
-    for layer in mutant.layers:
-        if hasattr(layer, "squeeze_excite"):
-            layer.squeeze_excite.expand.activation = keras.activations.sigmoid
+    names = [layer.name for layer in model.layers if hasattr(layer, "squeeze_excite")]
+    mutant = compare.renewed(model, names)
+    for name in names:
+        mutant.get_layer(name).squeeze_excite.expand.activation = keras.activations.sigmoid
     return mutant
 
 
@@ -75,7 +75,7 @@ def another_swish(model):
         if config.get("activation") == "hard_swish":
             config["activation"] = "silu"
 
-    return compare._configured(model, edit)
+    return compare.configured(model, edit)
 
 
 def test_a_mistake_anywhere_exceeds_the_tolerance_tenfold(tmp_path):
@@ -91,7 +91,7 @@ def test_a_mistake_anywhere_exceeds_the_tolerance_tenfold(tmp_path):
         sigmoid_gates,
         another_swish,
     ):
-        logits, _ = compare.run(mutate(model), reference.pictures)
+        logits = compare.logits(mutate(model), reference.pictures)
         error = compare.relative_error(logits, reference.logits)
         assert error > 10 * tolerance, f"{mutate.__name__} changes the logits by {error:.1e} only"
 
@@ -157,7 +157,7 @@ def test_keras_applications_agrees(size, side, knobs, tmp_path):
     found, _ = compare.run(model, pixels)
     assert compare.relative_error(found, expected) <= compare.TOLERANCE
     for mutate in (compare.epsilon, compare.missing_skip, compare.pixel_scale):
-        wrong, _ = compare.run(mutate(model), pixels)
+        wrong = compare.logits(mutate(model), pixels)
         assert compare.relative_error(wrong, expected) > 10 * compare.TOLERANCE, mutate.__name__
 
 

@@ -28,7 +28,7 @@ def test_a_mistake_anywhere_exceeds_the_tolerance_tenfold(name, side, mistakes, 
 
 def linear_maps(model):
     """A mistake: no ReLU behind the classes' maps."""
-    mutant = plain.compare._configured(model, lambda config: None)
+    mutant = plain.compare.renewed(model, ["classifier"])
     mutant.get_layer("classifier").conv.activation = plain.keras.activations.linear
     return mutant
 

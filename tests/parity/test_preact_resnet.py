@@ -139,7 +139,7 @@ def test_float64_agrees_to_eight_digits(references):
 
 
 def _edited(edit):
-    return lambda model: compare._configured(model, edit)
+    return lambda model: compare.configured(model, edit)
 
 
 @_edited
@@ -175,13 +175,13 @@ def block_padding(config):
 
 
 def projection_of_the_bare_input(model):
-    mutant = compare._configured(model, lambda config: None)
+    mutant = compare.renewed(model, ["stage2_block0"])
     mutant.get_layer("stage2_block0")._projects = False
     return mutant
 
 
 def shortcut_of_the_activated_input(model):
-    mutant = compare._configured(model, lambda config: None)
+    mutant = compare.renewed(model, ["stage3_block1"])
     mutant.get_layer("stage3_block1")._projects = True
     return mutant
 
@@ -206,7 +206,7 @@ def test_a_mistake_anywhere_exceeds_the_tolerance_tenfold(references):
     logits, _ = answers(model, pictures)
     model = ours(path, 64)
     for name, mutate in MUTANTS.items():
-        wrong, _ = compare.run(mutate(model), pictures)
+        wrong = compare.logits(mutate(model), pictures)
         error = compare.relative_error(wrong, logits)
         assert error > 10 * compare.TOLERANCE, f"{name} changes the logits by {error:.1e} only"
 

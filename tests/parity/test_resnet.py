@@ -70,15 +70,15 @@ def _edited(options, only=("Bottleneck", "BasicBlock")):
 
 
 def stride_on_the_1x1(model):
-    return compare._configured(model, _edited({"stride_on": "1x1"}))
+    return compare.configured(model, _edited({"stride_on": "1x1"}))
 
 
 def stage_padding(model):
-    return compare._configured(model, _edited({"padding": "same"}))
+    return compare.configured(model, _edited({"padding": "same"}))
 
 
 def missing_skip(model):
-    mutant = compare._configured(model, lambda config: None)
+    mutant = compare.renewed(model, ["stage1_block1"])
     mutant.get_layer("stage1_block1").shortcut = "none"
     return mutant
 
@@ -88,7 +88,7 @@ def pool_without_its_border(model):
         if config["name"] == "stem_pool":
             config.update(padding=0, ceil_mode=True)
 
-    return compare._configured(model, edit)
+    return compare.configured(model, edit)
 
 
 def test_a_mistake_anywhere_exceeds_the_tolerance_tenfold(tmp_path):
@@ -104,7 +104,7 @@ def test_a_mistake_anywhere_exceeds_the_tolerance_tenfold(tmp_path):
         compare.pixel_scale,
     )
     for mutate in mutants:
-        logits, _ = compare.run(mutate(model), reference.pictures)
+        logits = compare.logits(mutate(model), reference.pictures)
         error = compare.relative_error(logits, reference.logits)
         assert error > 10 * tolerance, f"{mutate.__name__} changes the logits by {error:.1e} only"
 

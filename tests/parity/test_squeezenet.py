@@ -24,7 +24,7 @@ def test_a_bypass_agrees(name, bypass, tmp_path):
 
 def expansions_swapped(model):
     """A mistake: the 3×3's channels first."""
-    mutant = plain.compare._configured(model, lambda config: None)
+    mutant = plain.compare.renewed(model, ["fire5"])
     fire = mutant.get_layer("fire5")
     fire.expand1x1, fire.expand3x3 = fire.expand3x3, fire.expand1x1
     return mutant
@@ -32,7 +32,7 @@ def expansions_swapped(model):
 
 def linear_maps(model):
     """A mistake: no ReLU behind the classes' maps."""
-    mutant = plain.compare._configured(model, lambda config: None)
+    mutant = plain.compare.renewed(model, ["classifier"])
     mutant.get_layer("classifier").conv.activation = plain.keras.activations.linear
     return mutant
 

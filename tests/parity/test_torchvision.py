@@ -54,8 +54,8 @@ def assert_alive(reference: living.Reference) -> float:
 @pytest.mark.parametrize(
     "name",
     [
-        *(f"efficientnet_b{n}" for n in range(4)),
-        *(pytest.param(f"efficientnet_b{n}", marks=pytest.mark.full) for n in range(4, 8)),
+        "efficientnet_b0",
+        *(pytest.param(f"efficientnet_b{n}", marks=pytest.mark.full) for n in range(1, 8)),
         "mobilenet_v2",
     ],
 )
@@ -88,7 +88,7 @@ def test_a_mistake_anywhere_exceeds_the_tolerance_tenfold(name, mutants, tmp_pat
     tolerance = assert_alive(reference)
     model = converted(name, reference, tmp_path)
     for mutate in mutants:
-        logits, _ = compare.run(mutate(model), reference.pictures)
+        logits = compare.logits(mutate(model), reference.pictures)
         error = compare.relative_error(logits, reference.logits)
         assert error > 10 * tolerance, f"{mutate.__name__} changes the logits by {error:.1e} only"
 

@@ -1,22 +1,15 @@
 """`keras-effnets finetune`, then `predict` and `evaluate` on its run."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
+import fresh_processes
 import pytest
 import running
 from made_pictures import write_pictures
 
 from keras_effnets.commands.cli import app
 from keras_effnets.training.run_state import read_state
-
-QUICK = (
-    "--model=efficientnet_lite0", "--side=64", "--batch=8", "--validation=0.2", "--head-epochs=2",
-    "--tune-epochs=0",
-)  # fmt: skip
 
 
 def run(*arguments):
@@ -29,9 +22,15 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(pictures, tmp_path_factory):
+def quick(tiny_network):
+    options = ("--batch=8", "--validation=0.2", "--head-epochs=2", "--tune-epochs=0")
+    return f"--model={tiny_network}", *options
+
+
+@pytest.fixture(scope="module")
+def finished(pictures, quick, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    return out, run("finetune", pictures, "--out", out, *QUICK)
+    return out, run("finetune", pictures, "--out", out, *quick)
 
 
 def test_it_tells_the_result_and_where_the_report_is(finished):
@@ -59,7 +58,7 @@ def test_evaluate_agrees_with_the_report(finished, pictures):
     assert f"({json.loads(text)['top1_correct']} of 6)" in result
 
 
-def test_mistakes_are_one_line_and_write_nothing(finished, pictures, tmp_path):
+def test_mistakes_are_one_line_and_write_nothing(finished, pictures, quick, tmp_path):
     out, _ = finished
     unlike = shutil.copytree(pictures, tmp_path / "unlike")
     (unlike / "test" / "red").rename(unlike / "test" / "rouge")
@@ -76,7 +75,7 @@ def test_mistakes_are_one_line_and_write_nothing(finished, pictures, tmp_path):
         ((pictures, "--out", out, "--seed", 1), "a run with other settings: its seed is 0"),
         ((pictures, "--out", new, "--distribute", "processes"), "coordinator"),
     ):
-        code, text, errors = run("finetune", *arguments, *QUICK)
+        code, text, errors = run("finetune", *arguments, *quick)
         assert (code, text) == (2, ""), errors
         (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
         assert words in line
@@ -102,16 +101,10 @@ main()
 """
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_does(pictures, tmp_path):
+def test_an_interrupted_run_says_how_to_go_on_and_does(pictures, quick, tmp_path):
     out = tmp_path / "run"
-    command = ["finetune", str(pictures), "--out", str(out), *QUICK]
-    stopped = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, *command],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env=os.environ,
-    )
+    command = ["finetune", str(pictures), "--out", str(out), *quick]
+    stopped = fresh_processes.run(INTERRUPTED, *command)
     assert stopped.returncode == 130, stopped.stderr
     assert "the same command resumes after the last finished epoch" in stopped.stderr
     assert "Traceback" not in stopped.stderr

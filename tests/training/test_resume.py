@@ -1,11 +1,9 @@
 """A killed run ends with the same bits as an uninterrupted one."""
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import fresh_processes
 import numpy as np
 import pytest
 from made_pictures import write_pictures
@@ -17,7 +15,7 @@ import os, signal, sys
 from keras_effnets import finetune
 from keras_effnets.training import training_loop
 
-pictures, out, kind, number = *sys.argv[1:4], int(sys.argv[4])
+pictures, network, out, kind, number = *sys.argv[1:5], int(sys.argv[5])
 count = 0
 
 def at(this):
@@ -43,15 +41,18 @@ def killed_validate(stage):
 os.fsync, training_loop._validate = killed_fsync, killed_validate
 training_loop._Bar.on_train_batch_end = on_train_batch_end
 finetune(
-    pictures, out=out, model="efficientnet_lite0", side=64, batch_size=8, validation=0.2,
+    pictures, out=out, model=network, batch_size=8, validation=0.2,
     head_epochs=2, tune_epochs=2, tune_augment=("flip", "crop"), ema=0.5, deterministic=True,
 )
 """
 
 
-def run(pictures, out, kind="never", number=0):
-    command = [sys.executable, "-c", RUN, str(pictures), str(out), kind, str(number)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=600)
+@pytest.fixture(scope="module")
+def run(pictures, tiny_network):
+    def run_in_a_process(out, kind="never", number=0):
+        return fresh_processes.run(RUN, pictures, tiny_network, out, kind, number)
+
+    return run_in_a_process
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +61,9 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(pictures, tmp_path_factory):
+def uninterrupted(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "whole"
-    done = run(pictures, out)
+    done = run(out)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -87,13 +88,13 @@ def assert_same(out: Path, whole: Path):
     ],
     ids=["twice", "five times"],
 )
-def test_killed_in_one_run(pictures, uninterrupted, tmp_path, moments):
+def test_killed_in_one_run(run, uninterrupted, tmp_path, moments):
     """Kills in a stage's first batches, during the write of a state, and in validation."""
     out = tmp_path / "run"
     for kind, number in moments:
-        killed = run(pictures, out, kind, number)
+        killed = run(out, kind, number)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-    done = run(pictures, out)
+    done = run(out)
     assert done.returncode == 0, done.stderr
     assert_same(out, uninterrupted)
     assert not [path.name for path in out.glob(".*") if path.name != ".lock"]

@@ -29,6 +29,14 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def tiny(tiny_network):
+    """The same for a tiny network, where it need not be a good one."""
+    options = {**QUICK, "model": tiny_network}
+    del options["side"]
+    return options
+
+
+@pytest.fixture(scope="module")
 def finished(pictures, tmp_path_factory):
     """The folder and the outcome of a run of both stages."""
     folder = tmp_path_factory.mktemp("runs") / "run"
@@ -118,9 +126,9 @@ def test_other_pictures_are_refused(finished, tmp_path):
         finetune(write_pictures(tmp_path / "others", seed=1, train=9), out=folder, **QUICK)
 
 
-def test_the_cached_head_learns_what_the_whole_network_would(pictures, tmp_path, monkeypatch):
+def test_the_cached_head_learns_what_the_whole_network_would(pictures, tiny, tmp_path, monkeypatch):
     """Without dropout both see the same batches: same losses, same weights."""
-    options = {**QUICK, "tune_epochs": 0, "dropout": 0.0}
+    options = {**tiny, "tune_epochs": 0, "dropout": 0.0}
     cached = finetune(pictures, out=tmp_path / "cached", **options)
     monkeypatch.setattr("keras_effnets.training.stages.MAX_BYTES", 0)
     whole = finetune(pictures, out=tmp_path / "whole", **options)
@@ -130,11 +138,11 @@ def test_the_cached_head_learns_what_the_whole_network_would(pictures, tmp_path,
     assert (cached.predicted == whole.predicted).all()
 
 
-def test_broken_pictures_are_named_and_left_out(pictures, tmp_path, caplog):
+def test_broken_pictures_are_named_and_left_out(pictures, tiny, tmp_path, caplog):
     folder = shutil.copytree(pictures, tmp_path / "pictures")
     (folder / "train" / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     with caplog.at_level(logging.INFO, "keras_effnets"):
-        outcome = finetune(folder, out=tmp_path / "run", **{**QUICK, "tune_epochs": 0})
+        outcome = finetune(folder, out=tmp_path / "run", **{**tiny, "tune_epochs": 0})
     assert [broken.path.endswith("broken.png") for broken in outcome.broken] == [True]
     assert "broken.png" in (tmp_path / "run" / "report.md").read_text()
     assert any("left out" in message and "broken.png" in message for message in caplog.messages)
@@ -153,8 +161,8 @@ def test_broken_pictures_are_named_and_left_out(pictures, tmp_path, caplog):
     ],
     ids=lambda options: "-".join(options),
 )
-def test_every_option_trains(pictures, tmp_path, options):
-    outcome = finetune(pictures, out=tmp_path / "run", **{**QUICK, **options})
+def test_every_option_trains(pictures, tiny, tmp_path, options):
+    outcome = finetune(pictures, out=tmp_path / "run", **{**tiny, **options})
     assert all(np.isfinite(record["loss"]) for record in outcome.history)
     assert outcome.history[-1]["stage"] == "tune"
     assert np.isfinite(outcome.scores).all()

@@ -9,6 +9,7 @@ import textwrap
 import threading
 from pathlib import Path
 
+import fresh_processes
 import loopback
 import numpy as np
 import pretrained
@@ -17,8 +18,8 @@ from torchvision_import import import_torchvision
 
 import keras_effnets
 from keras_effnets.weights import cache
-from keras_effnets.weights import convert as convert_module
 from keras_effnets.weights import download as download_module
+from keras_effnets.weights import published as published_module
 from keras_effnets.weights.cache import RULES_VERSION
 from keras_effnets.weights.catalog import WEIGHTS
 from keras_effnets.weights.download import partial_name
@@ -190,13 +191,14 @@ def test_a_damaged_download_is_fetched_again(publisher, own_home, caplog):
     assert "is damaged: its SHA-256 is" in caplog.text
 
 
+ROOT = Path(__file__).parents[2]
 CHILD = """
-    import logging, sys
-    from weights_tools.launch import native_messages_dropped
-    with native_messages_dropped():
-        from keras_effnets.weights import cache
-        from keras_effnets.weights.catalog import WEIGHTS
-    import dataclasses
+    import dataclasses, logging, sys, types
+    # Without the package's own import, and so without Keras.
+    package = sys.modules["keras_effnets"] = types.ModuleType("keras_effnets")
+    package.__path__ = [sys.argv[3]]
+    from keras_effnets.weights import cache
+    from keras_effnets.weights.catalog import WEIGHTS
     logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
     info = dataclasses.replace(
         WEIGHTS["efficientnet_lite0"][0],
@@ -209,10 +211,10 @@ CHILD = """
 def child(url: str) -> subprocess.Popen:
     """A process that locates the file at `url`; says on standard output how it gets on."""
     return subprocess.Popen(
-        [sys.executable, "-u", "-c", textwrap.dedent(CHILD), url, DIGEST],
+        [sys.executable, "-u", "-c", textwrap.dedent(CHILD), url, DIGEST, ROOT / "keras_effnets"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
 
@@ -262,7 +264,7 @@ def test_a_home_that_takes_nothing_is_stood_in_for(publisher, caplog):
     assert "the cache cannot be written to" in caplog.text
 
 
-def test_the_stand_in_ends_with_its_process(tmp_path):
+def test_the_stand_in_ends_with_its_process(tmp_path, monkeypatch):
     script = """
         import os, sys
         from weights_tools.launch import native_messages_dropped
@@ -276,14 +278,9 @@ def test_the_stand_in_ends_with_its_process(tmp_path):
         print(path)
     """
     (tmp_path / "file").write_text("")
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        env={**os.environ, "KERAS_EFFNETS_HOME": str(tmp_path / "file" / "home")},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    monkeypatch.setenv("KERAS_EFFNETS_HOME", str(tmp_path / "file" / "home"))
+    result = fresh_processes.run(textwrap.dedent(script))
+    assert result.returncode == 0, result.stderr
     path = Path(result.stdout.strip())
     assert path.name == "x"
     assert not path.parents[1].exists()
@@ -362,7 +359,7 @@ def test_a_conversion_that_finds_no_room_is_not_kept(mobilenet, own_home, monkey
     def fill(*arguments, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(convert_module, "write_weights_file", fill)
+    monkeypatch.setattr(published_module, "write_weights_file", fill)
     model = keras_effnets.MobileNetV2(weights="imagenet")
     assert "is not cached: No space left on device" in caplog.text
     assert kept(own_home) == [f"downloads/{info.file}"]

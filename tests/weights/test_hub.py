@@ -1,13 +1,11 @@
 """`weights="hf://..."`, from a server that speaks what `huggingface_hub` asks."""
 
 import json
-import os
-import subprocess
 import sys
 import textwrap
 from functools import partial
-from pathlib import Path
 
+import fresh_processes
 import loopback
 import numpy as np
 import pytest
@@ -320,7 +318,7 @@ def test_without_the_package_it_says_which_extra_brings_it(monkeypatch):
         keras_effnets.MobileNetV2(weights="hf://a/b")
 
 
-def test_a_users_variables_are_enough(server, checkpoint, tmp_path):
+def test_a_users_variables_are_enough(server, checkpoint, tmp_path, monkeypatch):
     Hub.files["pytorch_model.bin"] = checkpoint.read_bytes()
     script = f"""
         from weights_tools.launch import native_messages_dropped
@@ -329,19 +327,10 @@ def test_a_users_variables_are_enough(server, checkpoint, tmp_path):
         model = keras_effnets.MobileNetV2(weights="hf://{REPO}")
         print(float(abs(model.get_layer("stem").weights[0].numpy()).sum()))
     """
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        env={
-            **os.environ,
-            "HF_ENDPOINT": server.url,
-            "HF_HOME": str(tmp_path / "own"),
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        },
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "own"))
+    result = fresh_processes.run(textwrap.dedent(script))
+    assert result.returncode == 0, result.stderr
     local = variables_by_path(keras_effnets.MobileNetV2(weights=checkpoint))
     expected = float(np.abs(local["stem/conv/kernel"].numpy()).sum())
     assert float(result.stdout) == expected

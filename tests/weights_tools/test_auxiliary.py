@@ -7,10 +7,10 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
+import shrinking
 from safetensors.numpy import save_file
 
 import keras_effnets
-from keras_effnets.models import googlenet
 from keras_effnets.plan.deferred import outline
 from keras_effnets.weights import cache
 from keras_effnets.weights.names.rule import inverse
@@ -24,12 +24,7 @@ BODY = ("conv1", "inception4a", "inception5b")
 @pytest.fixture(autouse=True, scope="module")
 def narrow():
     """The network with an eighth of the channels in every block."""
-    with pytest.MonkeyPatch.context() as patch:
-        table = [
-            row._replace(filters=tuple(max(1, filters // 8) for filters in row.filters))
-            for row in googlenet.TABLE
-        ]
-        patch.setattr(googlenet, "TABLE", table)
+    with shrinking.narrow():
         yield
 
 

@@ -5,8 +5,10 @@ import subprocess
 import sys
 import zipfile
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
 
+import fresh_processes
 import numpy as np
 import photographs
 import pretrained
@@ -252,6 +254,8 @@ def test_installed_command(lite0, here, tmp_path):
     assert "load with    keras_effnets.EfficientNetLite0(weights='" in out
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(struct.pack("<Q", 10**6) + b"{" + bytes(50))
-    code, out, err = process("convert", bad, "--model", LITE0)
-    assert (code, out) == (2, "")
-    assert err == f"error: {bad}: is truncated: it ends within the header\n"
+    (entry,) = entry_points(group="console_scripts", name="weights-tools")
+    script = f"import sys; from {entry.module} import {entry.attr}; {entry.attr}()"
+    done = fresh_processes.run(script, "convert", bad, "--model", LITE0)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {bad}: is truncated: it ends within the header\n"

@@ -28,7 +28,7 @@ def record_command(
     with native_messages_dropped():
         from weights_tools.verify.recording import write_reference
         from weights_tools.verify.reference_run import run_reference
-        from weights_tools.verify.shown_pictures import drawn, read_pictures
+        from weights_tools.verify.shown_images import drawn, read_pictures
 
     shown = (*drawn(), *read_pictures(picture or ()))
     reference = run_reference(checkpoint, model, shown, side=side, source=source)

@@ -17,7 +17,7 @@ from weights_tools.verify.our_network import at_side, digests, load, observe, pr
 from weights_tools.verify.recording import Reference, read_reference
 from weights_tools.verify.reference_run import run_reference
 from weights_tools.verify.result import PICTURES, Comparison, Verification
-from weights_tools.verify.shown_pictures import as_file, drawn, read_pictures
+from weights_tools.verify.shown_images import as_file, drawn, read_pictures
 
 TOLERANCE = 1e-4
 """The default limit of max|Δ| / max|reference|."""

@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 import running
 
-from keras_effnets.analysis.compare.measure import Measured, measure
+from keras_effnets.analysis.compare.runtime_cost import RuntimeCost, measure
 from keras_effnets.commands import cli, compare
 from keras_effnets.models.registry import list_models
 
@@ -49,7 +49,7 @@ def test_compare_measures_each_model(monkeypatch, tmp_path):
 
     def measured(name):
         asked.append(name)
-        return Measured(0.01 * len(asked), 10**9)
+        return RuntimeCost(0.01 * len(asked), 10**9)
 
     monkeypatch.setattr(compare, "measure", measured)
     chart = tmp_path / "chart.html"
@@ -58,7 +58,7 @@ def test_compare_measures_each_model(monkeypatch, tmp_path):
     assert code == 0
     assert asked == ["vgg16", "resnet18"]
     assert [row["latency"] for row in json.loads(out)] == [0.01, 0.02]
-    assert "median latency of one picture here, ms: 20" in chart.read_text("utf-8")
+    assert "median latency of one image here, ms: 20" in chart.read_text("utf-8")
     code, out, _ = run("compare", "vgg16", "--measure")
     assert out.splitlines()[1].split()[-4:] == ["30.0", "1,000.0", "torchvision", "0.28"]
 
@@ -99,7 +99,7 @@ def test_figures_are_listed_drawn_and_told(tmp_path):
     code, out, err = run("figure", "stochastic-depth", "--out", tmp_path / "depth.png")
     assert (code, out, err) == (0, "", f"drew {tmp_path / 'depth.png'}\n")
     assert json.loads(run("figure", "stochastic-depth")[1])["blocks"] == 54
-    assert "is none of the figures" in refused("figure", "growth")
+    assert "is not one of the figures" in refused("figure", "growth")
     assert "there is no folder" in refused("figure", "stacked-3x3", "--out", tmp_path / "a/b.png")
 
 

@@ -1,5 +1,5 @@
-"""The small networks of every family, from where they are at home."""
+"""The small networks of every family, for the tests of Grad-CAM and feature maps."""
 
-from models.surgery.conftest import family, seeded, small
+from family_fixtures import family, seeded, small
 
 __all__ = ["family", "seeded", "small"]

@@ -13,7 +13,7 @@ from keras_effnets.commands.cli import app
 
 @pytest.fixture
 def no_values(monkeypatch):
-    """Fails whoever gives a variable a value."""
+    """Fails if a variable gets a value."""
 
     def allocated(self, *args, **kwargs):
         raise AssertionError("a variable got a value")

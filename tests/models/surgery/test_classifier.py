@@ -1,8 +1,6 @@
 """A new classifier on the same body, and the body alone."""
 
-import subprocess
-import sys
-
+import fresh_processes
 import keras
 import numpy as np
 import pytest
@@ -96,7 +94,8 @@ def test_counts_of_the_study_notes():
 
 
 FRESH = """
-import sys
+import sys, warnings
+warnings.simplefilter("error", UserWarning)
 import keras, numpy as np
 import keras_effnets
 folder = sys.argv[1]
@@ -121,8 +120,7 @@ def test_reloaded_in_a_fresh_process_to_the_last_bit(small, tmp_path):
         x = structure.pictures(model, batch=2)
         expected[name] = np.asarray(model(x, training=False))
     np.save(tmp_path / "x.npy", x)
-    command = [sys.executable, "-W", "error::UserWarning", "-c", FRESH, str(tmp_path), *names]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = fresh_processes.run(FRESH, tmp_path, *names)
     assert result.returncode == 0, result.stderr[-3000:]
     for name in names:
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), expected[name])

@@ -43,7 +43,7 @@ from weights_tools.verify.activations import (  # noqa: E402
 from weights_tools.verify.recording import read_reference, write_reference  # noqa: E402
 from weights_tools.verify.reference_run import run_reference  # noqa: E402
 from weights_tools.verify.result import Verification  # noqa: E402
-from weights_tools.verify.shown_pictures import drawn  # noqa: E402
+from weights_tools.verify.shown_images import drawn  # noqa: E402
 
 SIDE = 96
 LITE0 = "efficientnet_lite0"
@@ -143,7 +143,11 @@ def edited(source: Path, target: Path, edit=None, **header) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("efficientnet_b0", marks=pytest.mark.full), "mobilenet_v2", LITE0]
+    "name",
+    [
+        "mobilenet_v2",
+        *(pytest.param(n, marks=pytest.mark.full) for n in ("efficientnet_b0", LITE0)),
+    ],
 )
 def test_a_right_conversion_agrees_everywhere(cases, name):
     case = cases(name)
@@ -180,14 +184,19 @@ def test_the_original_is_found_beside_the_file(small):
 @pytest.mark.parametrize(
     ("name", "tensor"),
     [
-        ("mobilenet_v2", "stem/conv/kernel"),
         ("mobilenet_v2", "stage4_block1/depthwise/conv/kernel"),
-        ("mobilenet_v2", "stage4_block2/expand/norm/gamma"),
         ("mobilenet_v2", "stage6_block0/project/norm/moving_variance"),
-        ("mobilenet_v2", "top/norm/beta"),
         ("mobilenet_v2", "classifier/dense/bias"),
-        ("efficientnet_b0", "stage3_block1/squeeze_excite/expand/bias"),
         ("efficientnet_b0", "stage5_block2/squeeze_excite/reduce/kernel"),
+        *(
+            pytest.param(*case, marks=pytest.mark.full)
+            for case in (
+                ("mobilenet_v2", "stem/conv/kernel"),
+                ("mobilenet_v2", "stage4_block2/expand/norm/gamma"),
+                ("mobilenet_v2", "top/norm/beta"),
+                ("efficientnet_b0", "stage3_block1/squeeze_excite/expand/bias"),
+            )
+        ),
     ],
 )
 def test_a_corrupt_tensor_is_named(cases, tmp_path, name, tensor):
@@ -285,9 +294,9 @@ def real(tmp_path_factory):
     ("change", "named"),
     [
         ({"std": [127.0, 128.0, 128.0]}, "preprocessing"),
-        ({"mean": [127.5, 127.0, 127.0]}, "preprocessing"),
-        ({"interpolation": "bilinear"}, "pictures"),
         ({"resize": 240}, "pictures"),
+        pytest.param({"mean": [127.5, 127.0, 127.0]}, "preprocessing", marks=pytest.mark.full),
+        pytest.param({"interpolation": "bilinear"}, "pictures", marks=pytest.mark.full),
     ],
 )
 def test_another_preset_in_the_header_is_noticed(real, tmp_path, change, named):
@@ -568,6 +577,7 @@ def test_the_users_mistakes(small, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".npz"] == []
 
 
+@pytest.mark.full
 def test_a_v1_network_with_a_v15_checkpoint_is_caught(tmp_path):
     """Every shape fits, so only a comparison can detect it."""
     module = living.import_torchvision().models.resnet50()

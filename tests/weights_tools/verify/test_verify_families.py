@@ -19,7 +19,7 @@ from weights_tools.verify import examine  # noqa: E402
 from weights_tools.verify.libraries import find_original  # noqa: E402
 from weights_tools.verify.recording import read_reference, write_reference  # noqa: E402
 from weights_tools.verify.reference_run import run_reference  # noqa: E402
-from weights_tools.verify.shown_pictures import drawn  # noqa: E402
+from weights_tools.verify.shown_images import drawn  # noqa: E402
 
 SIDE = 64
 

@@ -1,9 +1,8 @@
-"""The process in which one contender runs, once for each line that it is given.
+"""The process that runs one contender, a timed call for each line on its standard input.
 
-A script: `python -m keras_effnets.analysis.benchmark.contender ARGUMENTS`, the arguments as JSON.
-It says
-"ready" when it is warm, answers each line with the seconds that a call took, and ends with the
-most bytes that it held.
+The script is `python -m keras_effnets.analysis.benchmark.contender_process ARGUMENTS`, with the
+arguments as JSON. It prints "ready" after its warm-up, the seconds of a call for each line that it
+reads, and at the end its peak memory in bytes.
 """
 
 from __future__ import annotations
@@ -15,28 +14,25 @@ import sys
 import time
 from typing import Any
 
+from keras_effnets.analysis.own_process import peak_memory
+
 WARM_UP = 3
 
 
 class Process:
-    """A contender, waiting for its turn.
+    """A running contender that waits for its turn.
 
     Args:
-        arguments: Of the script.
-        environment: Variables that differ from this process's.
+        arguments: The script's arguments.
+        environment: Environment variables to add to this process's own.
 
     Raises:
-        RuntimeError: If it cannot run what it is to run.
+        RuntimeError: The contender cannot run.
     """
 
     def __init__(self, arguments: dict[str, Any], environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "keras_effnets.analysis.benchmark.contender",
-                json.dumps(arguments),
-            ],
+            [sys.executable, "-m", __name__, json.dumps(arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -46,7 +42,7 @@ class Process:
         answer = self._read()
         if answer != "ready":
             self._process.wait()
-            raise RuntimeError(answer or "its process ended without a word")
+            raise RuntimeError(answer or "its process ended without an error message")
 
     def _read(self) -> str:
         assert self._process.stdout is not None
@@ -58,48 +54,43 @@ class Process:
         self._process.stdin.flush()
 
     def once(self) -> float:
-        """Seconds of one call."""
+        """Runs one call and returns its seconds."""
         self._write("run")
         return float(self._read())
 
     def end(self) -> int:
-        """Ends the process; gives the most bytes that it held."""
+        """Ends the process and returns its peak memory in bytes."""
         self._write("end")
         peak = int(self._read())
         self._process.communicate()
         return peak
 
     def kill(self) -> None:
-        """Ends the process, whatever it does."""
+        """Kills the process."""
         self._process.kill()
         self._process.communicate()
 
 
 def _serve(arguments: dict[str, Any], answers: Any) -> None:
-    import resource
+    from keras_effnets.analysis.benchmark.timed_calls import forward, random_images, training
 
-    from keras_effnets.analysis.benchmark.jobs import forward, pictures_of, training
-
-    threads = arguments["threads"]
-    _pin(arguments["who"], threads)
-    pictures = pictures_of(arguments["batch"], arguments["side"])
+    who, name, threads = arguments["who"], arguments["name"], arguments["threads"]
+    _pin(who, threads)
+    images = random_images(arguments["batch"], arguments["side"])
     if arguments["train"]:
-        job = training(arguments["who"], arguments["name"], pictures)
+        call = training(who, name, images)
     else:
-        job = forward(arguments["who"], arguments["engine"], arguments["name"], pictures, threads)
+        call = forward(who, arguments["engine"], name, images, threads)
     for _ in range(WARM_UP):
-        job()
+        call()
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         if line.strip() == "end":
             break
         start = time.perf_counter()
-        job()
+        call()
         print(time.perf_counter() - start, file=answers, flush=True)
-    # Linux counts in kibibytes, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    print(peak, file=answers, flush=True)
+    print(peak_memory(), file=answers, flush=True)
 
 
 def _pin(who: str, threads: int) -> None:
@@ -118,12 +109,12 @@ def _pin(who: str, threads: int) -> None:
 
 def main() -> None:
     """Runs the script."""
-    # Libraries greet on standard output: the answers keep a channel of their own.
+    # Libraries print to standard output when they start: answers go to a copy of it.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
         _serve(json.loads(sys.argv[1]), answers)
-    except Exception as error:  # whatever it is, the process that asked is told
+    except Exception as error:  # any error is reported to the parent process
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         print(f"{type(error).__name__}: {reason}", file=answers, flush=True)
         raise SystemExit(1) from error

@@ -1,11 +1,11 @@
-"""Heat and maps as pictures."""
+"""Heat maps and feature maps as images."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_effnets.analysis.seeing import feature_grid, feature_maps, overlay
-from keras_effnets.analysis.seeing.panel import captioned
+from keras_effnets.analysis.seeing.panels import captioned
 
 RNG = np.random.default_rng(0)
 
@@ -27,8 +27,8 @@ def test_an_overlay_leaves_the_picture_where_there_is_no_heat():
     [
         ({"picture": np.zeros((4, 4))}, r"picture has shape \(4, 4\) and heat \(4, 4\)"),
         ({"heat": np.zeros((4, 5))}, "expected \\(H, W, 3\\) and \\(H, W\\)"),
-        ({"heat": np.full((4, 4), 2.0)}, "heat is from 2 to 2: expected 0 to 1"),
-        ({"heat": np.full((4, 4), np.nan)}, "heat is from nan to nan"),
+        ({"heat": np.full((4, 4), 2.0)}, "heat ranges from 2 to 2: expected 0 to 1"),
+        ({"heat": np.full((4, 4), np.nan)}, "heat ranges from nan to nan"),
         ({"strength": 1.5}, "strength=1.5"),
     ],
 )
@@ -65,7 +65,7 @@ def test_a_grid_has_at_most_as_many_maps_as_asked():
     [
         ({"maps": np.zeros((3, 3))}, r"maps has shape \(3, 3\)"),
         ({"maps": np.zeros((3, 3, 0))}, "maps has shape"),
-        ({"maps": np.full((3, 3, 1), np.inf)}, "infinite or no number"),
+        ({"maps": np.full((3, 3, 1), np.inf)}, "infinite or NaN"),
         ({"limit": 0}, "limit=0"),
         ({"columns": 0}, "columns=0"),
         ({"cell": 1.5}, "cell=1.5"),
@@ -88,7 +88,9 @@ def test_feature_maps_are_what_the_layer_gives(small):
         if layer.name == "fire2":
             break
     np.testing.assert_allclose(maps, np.asarray(x)[0], atol=1e-6)
-    with pytest.raises(ValueError, match="layer='classifier' gives no map: expected conv1, "):
+    with pytest.raises(
+        ValueError, match="'classifier' has no feature maps: expected one of conv1, "
+    ):
         feature_maps(network, picture, "classifier")
 
 

@@ -1,6 +1,6 @@
-"""What each kind of layer and operation does to a receptive field, by rule.
+"""Rules for receptive fields, one for each kind of layer and operation.
 
-What has no rule here makes the field unknown: it is not guessed.
+Without a rule the field becomes unknown; nothing is guessed.
 """
 
 import functools
@@ -11,15 +11,21 @@ from typing import Any
 from keras import layers
 
 from keras_effnets import layers as ours
-from keras_effnets.analysis.multiply_adds import CONVOLUTIONS, DEPTHWISE, SEPARABLE, TRANSPOSED
+from keras_effnets.analysis.multiply_adds import (
+    CONVOLUTIONS,
+    DEPTHWISE,
+    POINTWISE,
+    SEPARABLE,
+    TRANSPOSED,
+)
 from keras_effnets.analysis.summary.receptive_field import Field, joined
 from keras_effnets.analysis.summary.sliding import (
     cropped,
-    ours_pooled,
+    max_pooled,
     padded,
     padded_by_operation,
-    skipping,
     sliced,
+    strided_shortcut,
     tiled,
     transposed,
     upsampled,
@@ -28,14 +34,14 @@ from keras_effnets.analysis.summary.sliding import (
 from keras_effnets.analysis.summary.tracing import Call
 
 Fields = Sequence[Field | None]
-Rule = Callable[[Call, Field], Field | None]
+FieldRule = Callable[[Call, Field], Field | None]
 
 
 def rule_for(operation: Any) -> Callable[[Call, Fields], Field | None] | None:
-    """The rule for a layer or an operation; None where there is none.
+    """Returns the rule for a layer or an operation; None if it has none.
 
-    A rule gets a call and the fields of its inputs, None being unknown, and gives that of its
-    outputs.
+    A rule takes a call and the fields of its inputs, None if unknown, and returns the field of
+    its outputs.
     """
     found = _rule_of(operation.__class__)
     if found is None:
@@ -44,14 +50,14 @@ def rule_for(operation: Any) -> Callable[[Call, Fields], Field | None] | None:
 
 
 @functools.cache
-def _rule_of(kind: Any) -> Rule | None:
+def _rule_of(kind: Any) -> FieldRule | None:
     if not issubclass(kind, layers.Layer):
         return _OPERATIONS.get(kind.__name__)
     return next((rule for kinds, rule in _LAYERS if issubclass(kind, kinds)), None)
 
 
-def _applied(rule: Rule, call: Call, fields: Fields) -> Field | None:
-    """The rule, on what all inputs see together."""
+def _applied(rule: FieldRule, call: Call, fields: Fields) -> Field | None:
+    """Applies a rule to the joined field of all inputs."""
     field = joined(fields)
     if field is None or field.features:
         return field
@@ -63,7 +69,7 @@ def _same(call: Call, field: Field) -> Field:
 
 
 def _by_channel(call: Call, field: Field) -> Field | None:
-    """Of operations along one axis, those along the channels leave the windows alone."""
+    """An operation along one axis, which keeps the windows if that is the channel axis."""
     axis = getattr(call.operation, "axis", -1)
     axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
     rank = len(call.outputs[0].shape)
@@ -72,7 +78,7 @@ def _by_channel(call: Call, field: Field) -> Field | None:
 
 
 def _norm(call: Call, field: Field) -> Field:
-    """Statistics of channels are local, those of pixels are of all pixels."""
+    """A norm, whose statistics are local if it normalises channels only."""
     axis = call.operation.axis
     axes = axis if isinstance(axis, list | tuple) else [axis]
     rank = len(call.outputs[0].shape)
@@ -80,7 +86,7 @@ def _norm(call: Call, field: Field) -> Field:
 
 
 def _seen_whole(call: Call, field: Field) -> Field:
-    """Each place sees all there is, and there are as many as before."""
+    """Each place sees the whole image, and the number of places stays."""
     wide = field.collapsed()
     axes = zip(wide.axes, field.axes, strict=True)
     return wide.moved(replace(axis, places=old.places) for axis, old in axes)
@@ -99,7 +105,7 @@ def _flatten(call: Call, field: Field) -> Field:
 
 
 def _reshaped(call: Call, field: Field) -> Field | None:
-    """Known where no place changes its neighbours."""
+    """Known if no place gets new neighbours."""
     before, after = (shapes[0].shape for shapes in (call.inputs, call.outputs))
     if all(axis.places == 1 for axis in field.axes):
         return field
@@ -109,74 +115,33 @@ def _reshaped(call: Call, field: Field) -> Field | None:
 
 
 def _reduced(call: Call, field: Field) -> Field | None:
-    """A mean or a sum over some axes: over all sides of the picture, or over none."""
+    """A reduction, known if it covers all sides of the image or none."""
     rank = len(call.inputs[0].shape)
     axis = call.operation.axis
     axes = range(rank) if axis is None else axis if isinstance(axis, list | tuple) else [axis]
     reduced = {each % rank for each in axes}
-    picture = set(range(1, 1 + len(field.axes)))
-    if field.flat or not reduced & picture:
+    image = set(range(1, 1 + len(field.axes)))
+    if field.flat or not reduced & image:
         return field
-    return field.collapsed() if picture <= reduced else None
+    return field.collapsed() if image <= reduced else None
 
 
-_POINTWISE = (
-    layers.Activation,
-    layers.ActivityRegularization,
-    layers.Add,
-    layers.AlphaDropout,
-    layers.Average,
-    layers.Dropout,
-    layers.ELU,
-    layers.GaussianDropout,
-    layers.GaussianNoise,
-    layers.Identity,
-    layers.InputLayer,
-    layers.LeakyReLU,
-    layers.Masking,
-    layers.Maximum,
-    layers.Minimum,
-    layers.Multiply,
-    layers.Normalization,
-    layers.PReLU,
-    # Augmentation passes its inputs on, but in training.
-    layers.RandomBrightness,
-    layers.RandomContrast,
-    layers.RandomFlip,
-    layers.RandomRotation,
-    layers.RandomTranslation,
-    layers.RandomZoom,
-    layers.ReLU,
-    layers.Rescaling,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.SpatialDropout3D,
-    layers.Subtract,
-    ours.LocalResponseNormalization,
-    ours.Preprocessing,
-    ours.StochasticDepth,
-)
-_POOLED = tuple(
-    getattr(layers, f"{kind}Pooling{rank}D") for kind in ("Average", "Max") for rank in (1, 2, 3)
-)
-_GLOBAL = tuple(
-    getattr(layers, f"Global{kind}Pooling{rank}D")
-    for kind in ("Average", "Max")
-    for rank in (1, 2, 3)
-)
-_ADAPTIVE = tuple(
-    getattr(layers, f"Adaptive{kind}Pooling{rank}D")
-    for kind in ("Average", "Max")
-    for rank in (1, 2, 3)
+_POOLED, _GLOBAL, _ADAPTIVE = (
+    tuple(
+        getattr(layers, f"{prefix}{kind}Pooling{rank}D")
+        for kind in ("Average", "Max")
+        for rank in (1, 2, 3)
+    )
+    for prefix in ("", "Global", "Adaptive")
 )
 
-_LAYERS: tuple[tuple[tuple[type, ...], Rule], ...] = (
-    # Keras derives some kinds from others: the narrower stand first.
+_LAYERS: tuple[tuple[tuple[type, ...], FieldRule], ...] = (
+    # Some Keras layers subclass others: subclasses come first.
     (TRANSPOSED, transposed),
     ((*SEPARABLE, *DEPTHWISE, *CONVOLUTIONS, *_POOLED), window),
-    ((ours.MaxPool,), ours_pooled),
-    ((ours.PaddedShortcut,), skipping),
-    (_POINTWISE, _same),
+    ((ours.MaxPool,), max_pooled),
+    ((ours.PaddedShortcut,), strided_shortcut),
+    ((*POINTWISE, layers.PReLU), _same),
     # Batch norms keep their statistics per channel, whatever the axis is.
     ((layers.BatchNormalization,), _same),
     ((layers.LayerNormalization, layers.RMSNormalization, layers.UnitNormalization), _norm),
@@ -192,7 +157,7 @@ _LAYERS: tuple[tuple[tuple[type, ...], Rule], ...] = (
     ((layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D), upsampled),
 )
 
-_OPERATIONS: dict[str, Rule] = {
+_OPERATIONS: dict[str, FieldRule] = {
     **dict.fromkeys(
         (
             *("Absolute", "Add", "Cast", "Clip", "ConvertToTensor", "Copy", "Divide", "Elu"),

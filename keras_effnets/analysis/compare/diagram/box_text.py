@@ -1,4 +1,4 @@
-"""What a box in a diagram says of a layer or an operation."""
+"""The text and the kind of a diagram's box, from its layer or operation."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ BLOCKS = (
     PreActBlock,
     SqueezeExcite,
 )
-"""Layers whose inside is drawn; so are those derived from them."""
+"""Layers whose inside is drawn, subclasses included."""
 _CONVOLVING = (
     *BLOCKS,
     Classifier,
@@ -81,7 +81,7 @@ _OPERATIONS = {
 
 
 def kind_of(operation: Any) -> str:
-    """`"merge"`, `"depthwise"`, `"gate"`, `"conv"` for what has kernels, or `"other"`."""
+    """`"merge"`, `"depthwise"`, `"gate"`, `"conv"` for other layers with kernels, or `"other"`."""
     if type(operation).__name__ in MERGES:
         return "merge"
     if isinstance(operation, SqueezeExcite):
@@ -91,8 +91,8 @@ def kind_of(operation: Any) -> str:
     return "conv" if isinstance(operation, _CONVOLVING) else "other"
 
 
-def words_of(operation: Any) -> list[str]:
-    """One or two lines."""
+def box_text(operation: Any) -> list[str]:
+    """The text of a box, one or two lines."""
     if isinstance(operation, Transition):
         return ["batch norm, ReLU", f"1×1 conv, {operation.filters}; 2×2 mean"]
     if isinstance(operation, NormActConv):
@@ -101,7 +101,7 @@ def words_of(operation: Any) -> list[str]:
     if isinstance(operation, ConvAct | DepthwiseConvNormAct):
         return _unit(operation)
     if isinstance(operation, SqueezeExcite):
-        return ["squeeze-and-excitation", f"{operation.squeeze_filters} channels between"]
+        return ["squeeze-and-excitation", f"{operation.squeeze_filters} squeezed channels"]
     if isinstance(operation, GroupedConv2D | keras.layers.Conv2D | keras.layers.Dense):
         return _bare(operation)
     if isinstance(operation, MaxPool):
@@ -112,11 +112,11 @@ def words_of(operation: Any) -> list[str]:
     if isinstance(operation, NormAct):
         return ["batch norm, ReLU"]
     if isinstance(operation, PaddedShortcut):
-        return ["zeros for new channels"]
+        return ["zero-padded channels"]
     if isinstance(operation, LocalResponseNormalization):
         return ["local response norm"]
     if isinstance(operation, AdaptiveAveragePool):
-        return ["mean to a fixed side"]
+        return ["mean to a fixed size"]
     if isinstance(operation, DenseAct | Classifier | ConvClassifier):
         return _head(operation)
     name = type(operation).__name__
@@ -124,7 +124,7 @@ def words_of(operation: Any) -> list[str]:
 
 
 def activation(name: str | None) -> str:
-    """As people write it; nothing for a linear one."""
+    """The usual spelling of an activation; empty for a linear one."""
     return "" if name in (None, "linear") else _ACTIVATIONS.get(str(name), str(name))
 
 

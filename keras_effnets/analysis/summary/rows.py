@@ -1,4 +1,4 @@
-"""One row for each call of a layer: the trace of a model, measured."""
+"""The rows of a summary, one for each call of a layer in a model's trace."""
 
 import math
 import re
@@ -9,46 +9,37 @@ from typing import Any
 import keras
 
 from keras_effnets.analysis.multiply_adds import FREE_OPERATIONS, layer_multiply_adds
+from keras_effnets.analysis.summary.field_rules import rule_for
 from keras_effnets.analysis.summary.receptive_field import Field
-from keras_effnets.analysis.summary.result import ReceptiveField, Row
+from keras_effnets.analysis.summary.result import LayerRow, ReceptiveField
 from keras_effnets.analysis.summary.tracing import Call, Trace, trace
-from keras_effnets.analysis.summary.windows import rule_for
-
-
-@dataclass(slots=True, kw_only=True)
-class Measured:
-    """What came of one call."""
-
-    row: Row
-    fields: list[Field | None]
-    """Of each output."""
 
 
 @dataclass(slots=True)
-class Measuring:
-    """Goes through a model call by call.
+class RowBuilder:
+    """Builds rows call by call.
 
     Args:
-        definition: Of multiply-adds.
-        sizes: How many values each parameter of the model has, by identity. All other weights are
+        definition: Definition of multiply-adds.
+        sizes: Number of values of each parameter of the model, by identity. All other weights are
             statistics.
     """
 
     definition: str
     sizes: Mapping[int, int]
     counted: set[int] = field(default_factory=set)
-    """The weights that some row has already, by identity."""
+    """Weights that a row has already, by identity."""
 
-    def inside(
+    def rows(
         self, traced: Trace, fields: Sequence[Field | None], path: str, depth: int
-    ) -> tuple[list[Row], list[Field | None]]:
-        """The rows of a trace's layers, and what its outputs see.
+    ) -> tuple[list[LayerRow], list[Field | None]]:
+        """Returns the rows of a trace's layers, and the receptive fields of its outputs.
 
         Args:
             traced: The calls.
-            fields: What its inputs see.
-            path: Of the layer that they are inside of, with a slash behind it.
-            depth: Of the rows.
+            fields: Receptive fields of its inputs.
+            path: Path of the enclosing layer, with a trailing slash.
+            depth: Depth of the rows.
         """
         seen = dict(zip(map(id, traced.inputs), fields, strict=True))
         rows = []
@@ -57,21 +48,22 @@ class Measuring:
             if isinstance(call.operation, keras.layers.InputLayer):
                 continue
             if isinstance(call.operation, keras.layers.Layer):
-                measured = self.layer(call, given, path, depth)
-                rows.append(measured.row)
-                found = measured.fields
+                row, found = self.row(call, given, path, depth)
+                rows.append(row)
             else:
                 rule = rule_for(call.operation)
                 found = [rule(call, given) if rule else None] * len(call.outputs)
             seen.update(zip(map(id, call.outputs), found, strict=True))
         return rows, [seen.get(id(tensor)) for tensor in traced.outputs]
 
-    def layer(self, call: Call, fields: Sequence[Field | None], path: str, depth: int) -> Measured:
-        """The row of one call of a layer, and what its outputs see."""
+    def row(
+        self, call: Call, fields: Sequence[Field | None], path: str, depth: int
+    ) -> tuple[LayerRow, list[Field | None]]:
+        """Returns the row of one call of a layer, and the receptive fields of its outputs."""
         layer = call.operation
         path += layer.name
         inputs, outputs = (_shapes(tensors) for tensors in (call.inputs, call.outputs))
-        # Before the layers inside: what they count is counted here too.
+        # Before the inner layers are counted, as their weights belong to this row too.
         held = layer.weights
         weights = {id(weight): weight for weight in held if id(weight) not in self.counted}
         parameters = {key: weight for key, weight in weights.items() if key in self.sizes}
@@ -83,11 +75,11 @@ class Measuring:
             rule = rule_for(layer)
         if known and (count is None or rule is None):
             traced = _traced(layer, call.args, call.kwargs)
-        rows: list[Row] = []
+        rows: list[LayerRow] = []
         unknown: list[str] = []
         seen: list[Field | None] = [None] * len(outputs)
         if traced is not None:
-            rows, seen = self.inside(traced, fields, f"{path}/", depth + 1)
+            rows, seen = self.rows(traced, fields, f"{path}/", depth + 1)
         if rule is not None:
             seen = [rule(call, fields)] * len(outputs)
         if count is not None:
@@ -100,7 +92,7 @@ class Measuring:
         if known and not rows and (parameters or shared):
             memory = 2 * sum(map(tensor_bytes, call.outputs))
         self.counted.update(weights)
-        row = Row(
+        row = LayerRow(
             name=layer.name,
             path=path,
             kind=type(layer).__name__,
@@ -118,26 +110,31 @@ class Measuring:
             receptive_field=_public(seen[0]) if seen else None,
             rows=tuple(rows),
         )
-        return Measured(row=row, fields=seen)
+        return row, seen
 
     def unruled(self, layer: Any, path: str, traced: Trace | None) -> list[str]:
-        """Why a layer may have multiply-adds that the rows of the layers inside it lack.
+        """Returns why a layer may have multiply-adds that its inner layers do not account for.
 
         Args:
-            layer: One that has no rule, the layers inside it being counted already.
-            path: Its own.
-            traced: What happens inside it; None where that is not known.
+            layer: A layer without a rule, whose inner layers are counted already.
+            path: Its path.
+            traced: The calls inside it; None if they are unknown.
         """
         name = _named(layer, path)
         if traced is None:
             return [f"{name}: no rule for this kind"]
         own = [v for v in layer.weights if id(v) in self.sizes and id(v) not in self.counted]
-        names = {type(call.operation).__name__ for call in _operations(traced)} - FREE_OPERATIONS
+        operations = {
+            type(call.operation).__name__
+            for call in traced.calls
+            if not isinstance(call.operation, keras.layers.Layer)
+        }
         reasons = []
         if own:
-            reasons.append(f"{name}: no rule for what it does with {', '.join(_names(own))}")
-        if names:
-            reasons.append(f"{name}: no rule for the operations {', '.join(sorted(names))}")
+            names = [variable.name for variable in own[:3]] + ["..."] * (len(own) > 3)
+            reasons.append(f"{name}: no rule for its own weights {', '.join(names)}")
+        if unruled := sorted(operations - FREE_OPERATIONS):
+            reasons.append(f"{name}: no rule for the operations {', '.join(unruled)}")
         return reasons
 
 
@@ -146,23 +143,14 @@ def _named(layer: Any, path: str) -> str:
 
 
 def _left_open(layer: Any, path: str) -> str:
-    return f"{_named(layer, path)}: a size of its inputs or outputs is left open"
-
-
-def _operations(traced: Trace) -> list[Call]:
-    return [call for call in traced.calls if not isinstance(call.operation, keras.layers.Layer)]
-
-
-def _names(variables: Sequence[Any], most: int = 3) -> list[str]:
-    names = [variable.name for variable in variables[:most]]
-    return [*names, "..."] if len(variables) > most else names
+    return f"{_named(layer, path)}: a size of its inputs or outputs is unknown"
 
 
 def _traced(layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace | None:
-    """What happens inside; None for a layer that computes with other than Keras's operations."""
+    """The calls inside a layer; None if it does not compute with Keras operations only."""
     try:
         return trace(layer, args, kwargs)
-    except Exception:  # anybody's layer raises anything
+    except Exception:  # a user's layer may raise anything
         return None
 
 
@@ -171,19 +159,19 @@ def _shapes(tensors: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
 
 
 def values(variables: Sequence[Any]) -> int:
-    """How many values there are in variables."""
+    """Counts the values in variables."""
     return sum(math.prod(variable.shape) for variable in variables)
 
 
 def tensor_bytes(tensor: Any) -> int:
-    """What a tensor or a variable needs, bytes."""
+    """Bytes of a tensor or a variable."""
     bits = re.search(r"\d+", keras.backend.standardize_dtype(tensor.dtype))
     return math.prod(tensor.shape) * (int(bits[0]) if bits else 8) // 8
 
 
 def _kernel(layer: Any) -> tuple[int, ...]:
     size = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None) or ()
-    # Blocks of ours name one side.
+    # The blocks of keras_effnets have one integer.
     return tuple(size) if isinstance(size, list | tuple) else (size,) * 2
 
 

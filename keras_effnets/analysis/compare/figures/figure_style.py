@@ -1,4 +1,4 @@
-"""What all figures have in common."""
+"""The style that all figures share."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def canvas(title: str) -> Any:
     return figure
 
 
-def dress(axes: Any, *, x: str, y: str, title: str = "", legend: bool = True) -> None:
-    """Words, a quiet grid, and the legend."""
+def label_axes(axes: Any, *, x: str, y: str, title: str = "", legend: bool = True) -> None:
+    """Adds labels, a light grid and the legend."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.set_title(title, fontsize=9.5)
@@ -29,13 +29,13 @@ def dress(axes: Any, *, x: str, y: str, title: str = "", legend: bool = True) ->
 
 
 def plain_ticks(axis: Any, ticks: list[float]) -> None:
-    """Just these ticks on a logarithmic axis, written out."""
+    """Sets the only ticks of a logarithmic axis, without powers of ten."""
     axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axis.set_ticks([], minor=True)
 
 
 def bars(axes: Any, groups: list[str], series: dict[str, tuple[list[float], str]]) -> None:
-    """Bars side by side, each with its value on top."""
+    """Draws groups of bars side by side, each bar with its value on top."""
     width = 0.8 / len(series)
     for number, (label, (values, colour)) in enumerate(series.items()):
         places = [index - 0.4 + width * (number + 0.5) for index in range(len(groups))]
@@ -46,5 +46,5 @@ def bars(axes: Any, groups: list[str], series: dict[str, tuple[list[float], str]
 
 
 def reference(axes: Any, x: list[float], y: list[float], label: str) -> None:
-    """A dashed line: what a formula says."""
+    """Draws the values of a formula as a dashed line."""
     axes.plot(x, y, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2, label=label, zorder=1.5)

@@ -1,16 +1,16 @@
 import keras
 import pytest
 
-from keras_effnets.analysis.compare import Point, collect, pareto_front, resolve
-from keras_effnets.analysis.compare.memory import (
-    _table,
+from keras_effnets.analysis.compare import Point, collect, pareto_front
+from keras_effnets.analysis.compare.model_points import (
+    AXES,
+    _activations,
+    _paper_accuracies,
     activations,
-    activations_of,
-    count_activations,
     memory,
 )
-from keras_effnets.analysis.compare.points import AXES, _published
-from keras_effnets.models.registry import list_models, model_info
+from keras_effnets.analysis.costs import count_activations, model_cost
+from keras_effnets.models.registry import list_models, model_info, resolve
 
 QUICK = ("alexnet", "vgg11", "googlenet", "resnet18", "squeezenet1_1", "mobilenet_v3_small")
 
@@ -30,7 +30,7 @@ def test_a_point_is_what_the_registry_says():
     assert found.latency is None
 
 
-def test_the_original_recipe_is_the_first_that_was_published():
+def test_the_original_recipe_is_the_first_that_was_paper_accuracies():
     (found,) = collect(["resnet50"], recipe="original")
     assert (found.top1, found.weights) == (76.13, "IMAGENET1K_V1")
     with pytest.raises(ValueError, match=r"recipe='best' is not one of \('default', 'original'\)"):
@@ -45,8 +45,8 @@ def test_accuracies_are_of_pictures_of_the_side_that_the_costs_are_for():
 
 
 def test_papers_speak_for_networks_whose_sets_state_no_accuracy():
-    assert set(_published()) <= set(list_models())
-    for name in _published():
+    assert set(_paper_accuracies()) <= set(list_models())
+    for name in _paper_accuracies():
         assert all(info.top1 is None for info in model_info(name).weights.values())
     (found,) = collect(["zfnet"])
     assert (found.top1, found.weights) == (61.6, None)
@@ -70,20 +70,20 @@ def test_everything_is_known_of_every_network_without_building_any(monkeypatch):
 
 
 def test_the_table_of_activations_has_every_network_and_no_other():
-    assert list(_table()) == list_models()
+    assert list(_activations()) == list_models()
     with pytest.raises(ValueError, match="'resnet51' is not in the table"):
         activations("resnet51")
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_activations_are_those_of_the_network(name):
-    assert activations(name) == count_activations(name)
+    assert activations(name) == model_cost(name).activations
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", [name for name in list_models() if name not in QUICK])
 def test_the_other_activations_are_those_of_the_network(name):
-    assert activations(name) == count_activations(name)
+    assert activations(name) == model_cost(name).activations
 
 
 def test_activations_are_outputs_of_layers_with_weights():
@@ -91,7 +91,7 @@ def test_activations_are_outputs_of_layers_with_weights():
     x = keras.layers.Conv2D(5, 3, name="conv")(inputs)  # 6 × 6 × 5
     x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))  # 6 × 6 × 5, and nothing
     x = keras.layers.Dense(7)(keras.layers.Flatten()(x))  # nothing, and 7
-    assert activations_of(keras.Model(inputs, x)) == 180 + 180 + 7
+    assert count_activations(keras.Model(inputs, x)) == 180 + 180 + 7
     assert memory("efficientnet_b0") == 4 * (5_288_548 + 13_485_732)
 
 
@@ -118,12 +118,12 @@ def test_a_models_name_goes_before_a_familys():
     [("resnet51", "resnet50"), ("EfficentNet", "EfficientNet"), ("mobilenet_2", "mobilenet_v2")],
 )
 def test_the_nearest_name_is_suggested(wrong, near):
-    with pytest.raises(ValueError, match=rf"'{wrong}' is neither .* did you mean .*\b{near}\b"):
+    with pytest.raises(ValueError, match=rf"'{wrong}' is not a .* did you mean .*\b{near}\b"):
         resolve([wrong])
 
 
 def test_where_nothing_is_near_the_list_is():
-    with pytest.raises(ValueError, match=r"'capsule' is neither .* `keras-effnets list` shows"):
+    with pytest.raises(ValueError, match=r"'capsule' is not a .* `keras-effnets list` shows"):
         resolve(["capsule"])
 
 

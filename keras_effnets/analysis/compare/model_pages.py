@@ -1,4 +1,4 @@
-"""What is known of a network or of its family, in words and as a page of Markdown."""
+"""What is known of a network and of its family, in words and as a Markdown page."""
 
 from __future__ import annotations
 
@@ -6,42 +6,33 @@ import inspect
 import re
 import sys
 
-from keras_effnets.analysis.compare.memory import memory
-from keras_effnets.analysis.compare.points import collect
-from keras_effnets.models.registry import get_builder, list_models, model_info
-
-
-def families() -> dict[str, list[str]]:
-    """Names of networks by family, in the registry's order."""
-    found: dict[str, list[str]] = {}
-    for name in list_models():
-        found.setdefault(model_info(name).family, []).append(name)
-    return found
+from keras_effnets.analysis.compare.model_points import collect
+from keras_effnets.models.registry import families, get_builder, model_info
 
 
 def slug(family: str) -> str:
-    """A family's name as that of a file."""
+    """The file name of a family, without a suffix."""
     return re.sub("[^a-z0-9]+", "-", family.lower()).strip("-")
 
 
 def notes(name: str) -> list[str]:
-    """Paragraphs on the table that a network follows, and on where it differs from others.
+    """Returns paragraphs on the table that a network follows and on its differences from others.
 
-    They are those of its module, less the title.
+    They are its module's docstring without the title.
 
     Raises:
-        ValueError: For an unknown name.
+        ValueError: The name is unknown.
     """
     module = sys.modules[get_builder(name).__module__]
     paragraphs = inspect.cleandoc(module.__doc__ or "").split("\n\n")[1:]
     return [" ".join(paragraph.split()) for paragraph in paragraphs]
 
 
-def knobs(name: str) -> dict[str, str]:
-    """What a network's builder takes besides the keywords of all, and what each means.
+def own_options(name: str) -> dict[str, str]:
+    """Returns the keywords that a network's builder adds to the common ones, each explained.
 
     Raises:
-        ValueError: For an unknown name.
+        ValueError: The name is unknown.
     """
     doc = inspect.cleandoc(get_builder(name).__doc__)
     section = doc.split("Args:\n")[1].split("\n\n")[0].split("    **common")[0]
@@ -49,16 +40,16 @@ def knobs(name: str) -> dict[str, str]:
     if not section.strip():
         return found
     for entry in re.split(r"\n(?=    \w)", section.rstrip()):
-        knob, _, text = " ".join(entry.split()).partition(": ")
-        found[knob] = text
+        option, _, text = " ".join(entry.split()).partition(": ")
+        found[option] = text
     return found
 
 
-def card(family: str) -> str:
-    """The page of a family; its diagram is expected beside it, called like it.
+def model_page(family: str) -> str:
+    """Returns the page of a family; it shows the diagram `<slug>.svg` from the same folder.
 
     Raises:
-        ValueError: For an unknown family.
+        ValueError: The family is unknown.
     """
     if family not in families():
         raise ValueError(f"{family!r} is not one of {', '.join(families())}")
@@ -67,21 +58,22 @@ def card(family: str) -> str:
     lines = [f"# {family}", ""]
     lines += [f"{p.title}. {p.authors}, {p.year}. <{p.url}>" for p in papers]
     lines += ["", *_models(names)]
-    lines += ["", "## What it is built like", ""]
+    lines += ["", "## Architecture", ""]
     lines += [f"![{family}: its layers and the inside of its blocks]({slug(family)}.svg)", ""]
     lines += ["\n\n".join(dict.fromkeys(note for name in names for note in notes(name)))]
-    lines += ["", "## Knobs", ""]
-    lines += [f"- `{knob}`: {text}" for knob, text in knobs(names[0]).items()] or [
+    lines += ["", "## Options", ""]
+    lines += [f"- `{option}`: {text}" for option, text in own_options(names[0]).items()] or [
         "None of its own."
     ]
-    lines += ["", "Besides, the keywords of every builder: `keras_effnets.CommonOptions`."]
+    lines += ["", "All builders share the keywords of `keras_effnets.CommonOptions`."]
     lines += ["", "## Published weights", "", *_sets(names)]
     return "\n".join([*lines, ""])
 
 
 def _models(names: list[str]) -> list[str]:
     lines = [
-        "| model | builder | parameters | multiply-adds | memory, MB | side | top-1 % | top-5 % |",
+        "| model | builder | parameters | multiply-adds | memory, MB | input size | top-1 % "
+        "| top-5 % |",
         "|---|---|---|---|---|---|---|---|",
     ]
     stated: dict[str, None] = {}
@@ -90,16 +82,16 @@ def _models(names: list[str]) -> list[str]:
         top1, top5 = _percent(point.top1), _percent(point.top5)
         lines.append(
             f"| `{point.name}` | `keras_effnets.{info.builder}` | {info.parameters:,} | "
-            f"{info.multiply_adds:,} | {memory(point.name) / 1e6:,.1f} | {info.side} | {top1} | "
+            f"{info.multiply_adds:,} | {point.memory / 1e6:,.1f} | {info.side} | {top1} | "
             f"{top5} |"
         )
         if point.top1 is not None and point.weights is None:
             stated[f"`{point.name}`: {point.source}"] = None
     lines += [
         "",
-        "For one picture of that side; memory is of the parameters and of the outputs of all layers"
-        " that have some, in single precision. Accuracies are those of the first set below"
-        + (f", or ({'; '.join(stated)})." if stated else "."),
+        "Costs are for one image of that size. Memory is the parameters and the outputs of all"
+        " layers with parameters, in single precision. Accuracies are those of the first set below"
+        + (f", or as stated elsewhere ({'; '.join(stated)})." if stated else "."),
     ]
     return lines
 
@@ -107,7 +99,7 @@ def _models(names: list[str]) -> list[str]:
 def _sets(names: list[str]) -> list[str]:
     sets = [(name, info) for name in names for info in model_info(name).weights.values()]
     if not sets:
-        return ["None that can be fetched."]
+        return ["None available for download."]
     lines = [
         "| model | set | file | top-1 % | top-5 % | resize, crop | mean, std | profile | license |",
         "|---|---|---|---|---|---|---|---|---|",
