@@ -31,13 +31,13 @@ def test_whole_pictures_stay_as_they_are(twenty):
 def test_no_readable_picture(tmp_path):
     path = tmp_path / "x.jpg"
     path.write_bytes(b"x" * 50)
-    with pytest.raises(ValueError, match=r"none of 1 pictures can be read: .*x\.jpg"):
+    with pytest.raises(ValueError, match=r"none of 1 images can be read: .*x\.jpg"):
         scan(Pictures((str(path),), np.array([0]), ("a",)))
 
 
 @pytest.fixture
 def pictures(tmp_path, write):
-    """Pictures of these names, classes by their first letters."""
+    """Makes images with these names; the first letter is the class."""
 
     def make(*names, classes="ab"):
         paths = [tmp_path / f"{name}.png" for name in names]
@@ -57,14 +57,14 @@ def test_nothing_to_warn_about(pictures):
 def test_classes_without_pictures(pictures):
     splits = Splits(pictures("a1"), pictures("b3"), pictures("b2"))
     assert warnings_of(splits) == [
-        "class b has no train pictures",
-        "class a has no validation pictures",
-        "class a has no test pictures",
+        "class b has no train images",
+        "class a has no validation images",
+        "class a has no test images",
     ]
 
 
 def test_a_single_class(pictures):
-    assert warnings_of(Splits(pictures("a1", classes="a"))) == ["there is one class only, a"]
+    assert warnings_of(Splits(pictures("a1", classes="a"))) == ["there is only one class, a"]
 
 
 def test_copies_are_named(tmp_path, pictures):
@@ -73,12 +73,12 @@ def test_copies_are_named(tmp_path, pictures):
         shutil.copy(tmp_path / f"{of}.png", tmp_path / f"{copy}.png")
     found = warnings_of(Splits(train, None, test))
     assert found == [
-        f"the same picture is 2 times in train: {tmp_path}/a1.png, {tmp_path}/b2.png",
-        f"the same picture is in train and test: {tmp_path}/b1.png, {tmp_path}/b4.png",
+        f"the same image is 2 times in train: {tmp_path}/a1.png, {tmp_path}/b2.png",
+        f"the same image is in train and test: {tmp_path}/b1.png, {tmp_path}/b4.png",
     ]
 
 
-def test_files_of_equal_size_are_no_copies(tmp_path, pictures):
+def test_files_of_equal_size_are_not_copies(tmp_path, pictures):
     train, test = pictures("a1", "b1"), pictures("a2", "b2")
     for index, path in enumerate((*train.paths, *test.paths)):
         with open(path, "wb") as file:

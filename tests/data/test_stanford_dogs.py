@@ -41,13 +41,13 @@ def test_the_official_archives(archive, opened):
 
 def test_a_picture_of_the_lists_that_is_missing(archive):
     (archive / "Images" / TEST[1]).unlink()
-    with pytest.raises(FileNotFoundError, match=f"1 of 2 pictures .*{TEST[1]}"):
+    with pytest.raises(FileNotFoundError, match=f"1 of 2 listed images are missing .*{TEST[1]}"):
         stanford_dogs(archive)
 
 
 def test_lists_of_other_classes(archive):
     write_list(next(archive.rglob("test_list.mat")), TEST[:1])
-    with pytest.raises(ValueError, match="n02085620-Chihuahua in one of train_list and test_list"):
+    with pytest.raises(ValueError, match="n02085620-Chihuahua in only one of train_list and"):
         stanford_dogs(archive)
 
 
@@ -91,7 +91,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-# TensorFlow Datasets is loaded by other packages' deprecated names.
+# Packages that TensorFlow Datasets imports use deprecated names.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 class TestTensorFlowDatasets:
     def test_pictures_are_written_once(self, home):

@@ -5,11 +5,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_effnets.training.state import Progress, assign, read_state, values_of, write_state
+from keras_effnets.training.run_state import RunProgress, assign, read_state, values_of, write_state
 
 
 def progress():
-    return Progress(
+    return RunProgress(
         stage="head", epoch=3, best_loss=0.25, waited=1, history=[{"epoch": 1, "loss": 0.1}]
     )
 
@@ -33,8 +33,8 @@ def test_everything_comes_back_bit_for_bit(tmp_path):
 
 
 def test_infinite_losses_come_back(tmp_path):
-    write_state(tmp_path / "state", Progress(), {})
-    assert read_state(tmp_path / "state") == (Progress(), {})
+    write_state(tmp_path / "state", RunProgress(), {})
+    assert read_state(tmp_path / "state") == (RunProgress(), {})
 
 
 def test_no_file_is_no_state(tmp_path):
@@ -67,7 +67,7 @@ def test_a_full_disk_leaves_the_last_state(tmp_path):
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
         with pytest.raises(OSError, match="too large"):
-            write_state(path, Progress(), {"model": [np.zeros(1 << 16, np.float32)]})
+            write_state(path, RunProgress(), {"model": [np.zeros(1 << 16, np.float32)]})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)

@@ -1,12 +1,12 @@
-"""What a frozen body makes of each picture, computed once: epochs of the head then take no time.
+"""Features of the frozen body, computed once, so that epochs of the head take almost no time.
 
-The body runs in inference mode on the pictures as the preset prepares them, so that its features
-are those that the finished model computes from the same pictures.
+The body runs in inference mode on images prepared by the preset, so its features are those that
+the finished model computes from the same images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,29 @@ from numpy.typing import NDArray
 from keras_effnets.data import Pictures
 from keras_effnets.prediction.evaluation import run_images
 from keras_effnets.training.progress import Reporter
+from keras_effnets.training.run_data import outputs_in_order
 from weights_tools.formats.atomic import replacing
 
 MAX_BYTES = 2 << 30
-"""Of features that are kept; what is larger goes through the body again in every epoch."""
+"""The limit on cached features; larger ones are recomputed in every epoch."""
 
 
 def body_features(
     body: Any, pictures: Pictures, path: Path, reporter: Reporter
 ) -> NDArray[np.float32]:
-    """The body's output for each picture, in order; from the file at `path` where there is one.
+    """Returns the body's output for each image, in order, and caches it in a file.
 
     Args:
-        body: A model from pictures to features.
-        pictures: Which can all be read.
-        path: Of a `.npy` file that keeps them.
-        reporter: Hears of each picture.
+        body: A model from images to features.
+        pictures: The images, all readable.
+        path: The cache, a `.npy` file; read instead of computing if it exists.
+        reporter: Receives the progress.
 
     Returns:
-        (N, …), as the body gives one.
+        The features, (N, …).
 
     Raises:
-        ValueError: If a picture cannot be read.
+        ValueError: If an image cannot be read.
     """
     if not path.exists():
         shape = (len(pictures), *body.output_shape[1:])
@@ -45,19 +46,11 @@ def body_features(
             np.lib.format.write_array_header_1_0(
                 file, {"descr": "<f4", "fortran_order": False, "shape": shape}
             )
-            for row in _rows(body, pictures, reporter):
+            scored = run_images(body, map(Path, pictures.paths))
+            for row in outputs_in_order(scored, len(pictures), "features", reporter):
                 file.write(np.ascontiguousarray(row, "<f4").data)
     features: NDArray[np.float32] = np.load(path)
     return features
-
-
-def _rows(body: Any, pictures: Pictures, reporter: Reporter) -> Iterator[NDArray[np.float32]]:
-    with reporter.bar("features", len(pictures)) as advance:
-        for outcome in run_images(body, map(Path, pictures.paths)):
-            if outcome.scores is None:
-                raise ValueError(outcome.error)
-            yield outcome.scores
-            advance(1)
 
 
 def feature_batches(
@@ -67,16 +60,16 @@ def feature_batches(
     *,
     weights: NDArray[np.float32] | None = None,
 ) -> Callable[[NDArray[np.int64]], Any]:
-    """Batches of what lies in memory.
+    """Makes batches from features in memory.
 
     Args:
-        features: (N, …).
-        targets: (N, classes), one-hot.
-        batch_size: Of each batch but the last.
-        weights: (N,), how much each counts, or None for equal ones.
+        features: The features, (N, …).
+        targets: The one-hot targets, (N, classes).
+        batch_size: The size of each batch but the last.
+        weights: The sample weights, (N,); None weighs all equally.
 
     Returns:
-        What makes a `tf.data.Dataset` of the rows in the order that it is given.
+        A function from an order of rows to a `tf.data.Dataset`.
     """
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""One stage of a run: epochs of `fit` with validation, the best weights, and a state after each."""
+"""The training loop of one stage: fit, validate, keep the best weights, save the state."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from keras.optimizers.schedules import CosineDecay
 from keras_effnets.training.optimizer import LayerwiseAdamW
 from keras_effnets.training.progress import Reporter
 from keras_effnets.training.run_network import has_gpu
+from keras_effnets.training.run_state import RunState, VariableValues, assign, values_of
 from keras_effnets.training.settings import Settings
-from keras_effnets.training.state import Progress, Values, assign, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """What one stage trains, and on what.
+class TrainingStage:
+    """A model to train, its data and its learning rates.
 
     Attributes:
         name: "head" or "tune".
-        model: Which learns; its `trainable` layers say what of it.
-        batches: An epoch's number to what `fit` takes.
-        validation: What `evaluate` takes, or None.
-        pictures: In one epoch.
-        epochs: At most.
-        rate: The highest learning rate.
-        factors: On the rate, by variable path.
+        model: The model; its `trainable` flags select the layers that train.
+        batches: A function from an epoch's number to training data for `fit`.
+        validation: The data for `evaluate`, or None.
+        pictures: The number of images in an epoch.
+        epochs: The most epochs to train.
+        rate: The peak learning rate.
+        factors: Factors on the learning rate, by variable path.
     """
 
     name: str
@@ -43,61 +43,49 @@ class Stage:
 
 
 class RunOptimizer(LayerwiseAdamW):
-    """Keeps averaged weights beside the model's, and leaves it to the run when to use them.
+    """Keeps averaged weights beside the model's without overwriting the model.
 
-    Keras's own would overwrite the model with them at the end of every `fit`, and a run calls it
-    once an epoch.
+    Keras's own optimizers overwrite the model with the averages at the end of every `fit`, and
+    a run calls `fit` once for each epoch.
     """
 
     def finalize_variable_values(self, var_list: Any) -> None:
-        """Leaves the weights alone."""
+        """Does nothing, so that the model keeps its own weights."""
 
     def averages(self) -> list[tuple[Any, Any]]:
-        """Each trained variable with its average."""
+        """Pairs each trained variable with its average."""
         return list(
             zip(self._trainable_variables, self._model_variables_moving_average, strict=True)
         )
 
 
-@dataclass(slots=True)
-class Kept:
-    """What a run carries from epoch to epoch, and `state.safetensors` from process to process."""
-
-    progress: Progress
-    best: Values
-    """Values of the stage's model at the best epoch so far, which may be of the stage before."""
-
-
-Save = Callable[[dict[str, Values]], None]
-
-
 def run_stage(
-    stage: Stage,
+    stage: TrainingStage,
     settings: Settings,
-    kept: Kept,
-    saved: dict[str, Values] | None,
-    save: Save,
+    state: RunState,
+    saved: dict[str, VariableValues] | None,
+    save: Callable[[dict[str, VariableValues]], None],
     reporter: Reporter,
 ) -> None:
-    """Trains from where `kept` stands to the stage's end, and leaves the best weights in the model.
+    """Trains from `state` to the end of the stage and leaves the best weights in the model.
 
     Args:
-        stage: What to train.
-        settings: Of the run.
-        kept: Brought up to date after each epoch.
-        saved: Values of "model" and "optimizer" from the middle of this stage, or None.
-        save: Called after each epoch with these values.
-        reporter: Hears of each epoch.
+        stage: The stage to train.
+        settings: The run's settings.
+        state: The run's state, updated after each epoch.
+        saved: The values of "model" and "optimizer" saved in this stage; None starts the stage.
+        save: A function called with these values after each epoch.
+        reporter: Receives a line for each epoch.
     """
-    compile_stage(stage, settings)
+    _compile(stage, settings)
     variables, optimizer = stage.model.variables, stage.model.optimizer
     optimizer.build(stage.model.trainable_variables)
-    progress = kept.progress
+    progress = state.progress
     if saved is None:
         progress.stage, progress.epoch, progress.over = stage.name, 0, False
         progress.waited, progress.stage_loss = 0, float("inf")
-        # Until an epoch is better, what the stage before left is the best there is.
-        kept.best = values_of(variables)
+        # The weights of the previous stage are the best until an epoch is better.
+        state.best = values_of(variables)
     else:
         assign(variables, saved["model"])
         assign(optimizer.variables, saved["optimizer"])
@@ -106,24 +94,24 @@ def run_stage(
         with _Averaged(stage.model, settings):
             if stage.validation is not None:
                 record |= _validate(stage)
-            # Without validation each epoch counts as better than the one before.
+            # Without validation each epoch counts as better than the previous one.
             loss = record.get("val_loss", -float(len(progress.history)))
             progress.waited += 1
             if loss < progress.stage_loss:
                 progress.stage_loss, progress.waited = loss, 0
             if loss < progress.best_loss:
                 progress.best_loss, progress.best_stage = loss, stage.name
-                kept.best = values_of(variables)
+                state.best = values_of(variables)
         progress.history.append(record)
         progress.epoch += 1
         progress.over = progress.waited >= settings.patience or progress.epoch == stage.epochs
         save({"model": values_of(variables), "optimizer": values_of(optimizer.variables)})
         reporter.say(_line(stage, record))
-    assign(variables, kept.best)
+    assign(variables, state.best)
 
 
-def compile_stage(stage: Stage, settings: Settings) -> None:
-    """Gives the stage's model its optimizer, loss and metric."""
+def _compile(stage: TrainingStage, settings: Settings) -> None:
+    """Compiles the stage's model with its optimizer, loss and metric."""
     steps = stage.epochs * -(-stage.pictures // settings.batch_size)
     warmup = round(settings.warmup * steps)
     schedule = CosineDecay(
@@ -144,16 +132,12 @@ def compile_stage(stage: Stage, settings: Settings) -> None:
         optimizer,
         keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
         metrics=["accuracy"],
-        jit_compile=jit_compile(),
+        # On TensorFlow's CPU, XLA is several times slower.
+        jit_compile="auto" if has_gpu() or keras.backend.backend() != "tensorflow" else False,
     )
 
 
-def jit_compile() -> bool | str:
-    """Whether XLA compiles the steps: on TensorFlow's CPU it is several times slower."""
-    return "auto" if has_gpu() or keras.backend.backend() != "tensorflow" else False
-
-
-def _epoch(stage: Stage, number: int, reporter: Reporter) -> dict[str, Any]:
+def _epoch(stage: TrainingStage, number: int, reporter: Reporter) -> dict[str, Any]:
     start = time.perf_counter()
     with reporter.bar(f"{stage.name}, epoch {number + 1} of {stage.epochs}", stage.pictures) as bar:
         logs = stage.model.fit(
@@ -171,12 +155,12 @@ def _epoch(stage: Stage, number: int, reporter: Reporter) -> dict[str, Any]:
     }
 
 
-def _validate(stage: Stage) -> dict[str, float]:
+def _validate(stage: TrainingStage) -> dict[str, float]:
     logs = stage.model.evaluate(stage.validation, verbose=0, return_dict=True)
     return {"val_loss": float(logs["loss"]), "val_accuracy": float(logs["accuracy"])}
 
 
-def _line(stage: Stage, record: dict[str, Any]) -> str:
+def _line(stage: TrainingStage, record: dict[str, Any]) -> str:
     parts = [
         f"{stage.name} {record['epoch']}/{stage.epochs}",
         f"loss {record['loss']:.4f}",
@@ -185,12 +169,12 @@ def _line(stage: Stage, record: dict[str, Any]) -> str:
     if "val_loss" in record:
         parts.append(f"validation loss {record['val_loss']:.4f}")
         parts.append(f"accuracy {record['val_accuracy']:.1%}")
-    parts.append(f"{record['pictures_per_second']:,.0f} pictures a second")
+    parts.append(f"{record['pictures_per_second']:,.0f} images/s")
     return ", ".join(parts)
 
 
 class _Bar(keras.callbacks.Callback):
-    """Moves a bar on by the pictures of each step."""
+    """Advances a progress bar by the images of each step."""
 
     def __init__(self, pictures: int, advance: Callable[[int], None]) -> None:
         super().__init__()
@@ -204,7 +188,7 @@ class _Bar(keras.callbacks.Callback):
 
 
 class _Averaged:
-    """The model with its averaged weights while the block runs, where the run averages them."""
+    """Gives the model its averaged weights while the block runs, if the run averages them."""
 
     def __init__(self, model: Any, settings: Settings) -> None:
         optimizer = model.optimizer
@@ -212,9 +196,9 @@ class _Averaged:
         self._pairs: Sequence[tuple[Any, Any]] = optimizer.averages() if settings.ema else ()
 
     def __enter__(self) -> None:
-        self._now = values_of([variable for variable, _ in self._pairs])
+        self._own = values_of([variable for variable, _ in self._pairs])
         for variable, average in self._pairs:
             variable.assign(average)
 
     def __exit__(self, *exception: object) -> None:
-        assign([variable for variable, _ in self._pairs], self._now)
+        assign([variable for variable, _ in self._pairs], self._own)

@@ -1,4 +1,4 @@
-"""A run's curves and its confusion matrix, as PNG."""
+"""A run's training curves and confusion matrix as PNG files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from weights_tools.formats.atomic import replacing
 
-# Okabe and Ito's blue and vermilion, which every kind of colour vision tells apart.
+# Okabe and Ito's blue and vermilion, distinguishable with any kind of colour vision.
 _TRAINING, _VALIDATION = "#0072b2", "#d55e00"
-_NUMBERS_UP_TO = 20
+_MAX_NUMBERED = 20
+"""The largest number of classes whose confusion matrix has counts in its cells."""
 
 
 def draw_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
-    """Loss and accuracy over the epochs, with a line where stage two begins.
+    """Draws loss and accuracy over the epochs, with a line where stage two begins.
 
     Args:
-        history: One record an epoch.
-        path: Of the PNG.
+        history: One record for each epoch.
+        path: The PNG to write.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -69,13 +70,13 @@ def draw_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
 def draw_confusion(
     counts: NDArray[np.int64], classes: Sequence[str], part: str, path: Path
 ) -> None:
-    """True classes down, predicted ones across; each row's shade is its share.
+    """Draws true classes down and predicted classes across, shaded by each row's shares.
 
     Args:
-        counts: (classes, classes) pictures.
-        classes: Their names.
-        part: Of the data, for the title.
-        path: Of the PNG.
+        counts: The number of images, (true classes, predicted classes).
+        classes: The class names.
+        part: The part of the data, for the title.
+        path: The PNG to write.
     """
     from matplotlib.figure import Figure
 
@@ -85,15 +86,15 @@ def draw_confusion(
     axes = figure.subplots()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    size = 9 if number <= _NUMBERS_UP_TO else 5
+    size = 9 if number <= _MAX_NUMBERED else 5
     axes.set_xticks(
         range(number), classes, rotation=90 if number > 3 else 0, fontsize=size, parse_math=False
     )
     axes.set_yticks(range(number), classes, fontsize=size, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(f"{part} pictures", fontsize=10)
-    if number <= _NUMBERS_UP_TO:
+    axes.set_title(f"{part} images", fontsize=10)
+    if number <= _MAX_NUMBERED:
         for (row, column), count in np.ndenumerate(counts):
             ink = "white" if share[row, column] > 0.5 else "#1b1f24"
             axes.text(column, row, str(count), ha="center", va="center", color=ink, fontsize=9)
