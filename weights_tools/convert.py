@@ -94,10 +94,10 @@ def convert(
         raise ValueError(f"out={str(out)!r} does not end in one of {', '.join(OUTPUTS)}")
     builder = get_builder(model)
     settings = dict(settings or {})
-    if unknown := settings.keys() - set(builder.config.settled):
+    if unknown := settings.keys() - set(builder.config.fixed_by_weights):
         raise ValueError(
             f"{', '.join(unknown)}: nothing that {model} leaves open; that is "
-            + (", ".join(builder.config.settled) or "nothing")
+            + (", ".join(builder.config.fixed_by_weights) or "nothing")
         )
     digest = sha256(Path(path)) if Path(path).is_file() else ""
     known = find_by_hash(model, digest)

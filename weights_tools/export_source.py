@@ -16,9 +16,8 @@ import keras
 
 from keras_effnets.images.preset import Preset
 from keras_effnets.models.registry import get_builder, list_models
-from keras_effnets.plan.config import ModelConfig
+from keras_effnets.plan.config import PROFILES, ModelConfig
 from keras_effnets.plan.deferred import Values, variables_by_path
-from keras_effnets.plan.profile import PROFILES
 from keras_effnets.weights.catalog import WEIGHTS
 from keras_effnets.weights.open import CLASSIFIER_BIASES, has_our_layers
 from weights_tools.formats.checkpoint import read_checkpoint
@@ -148,14 +147,14 @@ def _from_model(model: keras.Model, what: str, name: str) -> Donor:
         )
     epsilon = getattr(stem, "epsilon", None)
     config = replace(config, profile=_profile(config, what, stem.padding, epsilon))
-    stride_on = config.habits.stride_on
+    stride_on = config.conventions.stride_on
     if any(getattr(layer, "stride_on", stride_on) != stride_on for layer in model.layers):
         raise ValueError(f"{what} strides where {name} of profile {config.profile!r} does not")
     values = {
         path: partial(keras.ops.convert_to_numpy, variable)
         for path, variable in variables_by_path(model).items()
     }
-    return Donor(what, config, epsilon or config.habits.epsilon, preset, values)
+    return Donor(what, config, epsilon or config.conventions.epsilon, preset, values)
 
 
 def _profile(config: ModelConfig, what: str, padding: str | int, epsilon: float | None) -> str:
@@ -165,9 +164,9 @@ def _profile(config: ModelConfig, what: str, padding: str | int, epsilon: float 
     """
     if isinstance(padding, int):
         return "torch"
-    habits = {profile: replace(config, profile=profile).habits for profile in PROFILES}
-    alike = [profile for profile in PROFILES if habits[profile].padding == padding]
-    exact = [profile for profile in alike if habits[profile].epsilon == epsilon]
+    conventions = {profile: replace(config, profile=profile).conventions for profile in PROFILES}
+    alike = [profile for profile in PROFILES if conventions[profile].padding == padding]
+    exact = [profile for profile in alike if conventions[profile].epsilon == epsilon]
     chosen = exact or alike
     if len(chosen) != 1:
         raise ValueError(

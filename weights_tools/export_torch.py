@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from keras_effnets.images.preset import Preset
 from keras_effnets.models.registry import get_builder
-from keras_effnets.plan.profile import check_profile
+from keras_effnets.plan.config import check_profile
 from keras_effnets.weights.names.rule import Rule, Source, inverse
 from weights_tools.export_source import Donor, find_donor
 from weights_tools.formats.our_format import replacing
@@ -127,12 +127,13 @@ def _source(donor: Donor, to: str) -> Source:
         key
         for key, spelling in spellings.items()
         if spelling.profile == config.profile
-        and (spelling.epsilon or config.habits.epsilon) == donor.epsilon
+        and (spelling.epsilon or config.conventions.epsilon) == donor.epsilon
     ]
-    usual = replace(get_builder(config.name).config, profile=config.profile).settings
-    if config.settings != usual:
+    usual = replace(get_builder(config.name).config, profile=config.profile).fixed_options
+    if config.fixed_options != usual:
         raise ValueError(
-            f"to={to!r}: {donor.what} is of {config.settings}, and the network there of {usual}"
+            f"to={to!r}: {donor.what} is of {config.fixed_options}, "
+            f"and the network there of {usual}"
         )
     if to in fitting:
         return spellings[to]

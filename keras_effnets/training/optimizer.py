@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_effnets.models.surgery.rates import layer_decay
+from keras_effnets.models.surgery.learning_rates import layer_decay
 
 __all__ = ["LayerwiseAdamW", "layer_decay"]
 

@@ -8,7 +8,7 @@ import structure
 import keras_effnets
 from keras_effnets.models import mobilenet_v3
 from keras_effnets.models.builder import create
-from keras_effnets.models.mobilenet_v3 import Row
+from keras_effnets.models.mobilenet_v3 import V3Row
 
 # Trainable parameters and millions of multiply-adds.
 SHEET = {
@@ -28,10 +28,10 @@ THREE_QUARTERS = {
 SHRUNKEN = mobilenet_v3.MobileNetV3Config(
     name="shrunken",
     table=(
-        (Row(3, 16, 16, True, "relu", 2),),
-        (Row(3, 24, 16, False, "relu", 2), Row(5, 40, 16, True, "hard_swish", 1)),
-        (Row(5, 48, 24, True, "hard_swish", 2),),
-        (Row(5, 96, 32, True, "hard_swish", 2), Row(5, 96, 32, False, "hard_swish", 1)),
+        (V3Row(3, 16, 16, True, "relu", 2),),
+        (V3Row(3, 24, 16, False, "relu", 2), V3Row(5, 40, 16, True, "hard_swish", 1)),
+        (V3Row(5, 48, 24, True, "hard_swish", 2),),
+        (V3Row(5, 96, 32, True, "hard_swish", 2), V3Row(5, 96, 32, False, "hard_swish", 1)),
     ),
     hidden=64,
 )
