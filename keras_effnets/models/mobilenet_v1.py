@@ -176,9 +176,9 @@ def _keras(config: MobileNetV1Config) -> Iterator[Rule]:
     """`conv_dw_{n}` and `conv_pw_{n}`, counted across all stages from 1."""
     yield from applications.conv_norm("conv1", "conv1_bn", "stem")
     for number, block in enumerate(plan(config), start=1):
-        for part, ours in (("dw", "depthwise"), ("pw", "pointwise")):
+        for part, layer in (("dw", "depthwise"), ("pw", "pointwise")):
             source = f"conv_{part}_{number}"
-            yield from applications.conv_norm(source, f"{source}_bn", f"{block.name}/{ours}")
+            yield from applications.conv_norm(source, f"{source}_bn", f"{block.name}/{layer}")
     yield from applications.biased("conv_preds", "classifier/dense", "squeeze:kernel")
 
 

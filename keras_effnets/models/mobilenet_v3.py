@@ -280,9 +280,9 @@ def _torchvision(config: MobileNetV3Config) -> Iterator[Rule]:
         )
         if block.squeeze_filters:
             part += 1
-            for theirs, ours in (("fc1", "reduce"), ("fc2", "expand")):
-                gate = f"{block.name}/squeeze_excite/{ours}"
-                yield from biased(f"{source}.{part}.{theirs}", gate, "conv")
+            for layer, role in (("fc1", "reduce"), ("fc2", "expand")):
+                gate = f"{block.name}/squeeze_excite/{role}"
+                yield from biased(f"{source}.{part}.{layer}", gate, "conv")
         project = f"{source}.{part + 1}"
         yield from conv_norm(f"{project}.0", f"{project}.1", f"{block.name}/project")
     yield from conv_norm(f"features.{number + 1}.0", f"features.{number + 1}.1", "top")

@@ -44,7 +44,7 @@ def narrow(config, **fields):
 
 @cache
 def builders():
-    """One small network a family, and the side of its pictures."""
+    """One small network per family, with its image side."""
     one_each = {"name": "small", "repeats": (1, 1, 1, 1)}
     row, v2_rows = mobilenet_v3.V3Row, ((1, 8), (4, 8), (4, 16), (4, 16), (6, 24), (6, 24))
     configs = {

@@ -162,7 +162,7 @@ def test_the_mean_over_draws_is_the_output_at_inference():
         ("StochasticDepthResNet110", {"schedule": "cosine"}, "schedule='cosine' is not one of"),
     ],
 )
-def test_bad_knobs_name_the_rule(builder, options, message):
+def test_bad_options_name_the_rule(builder, options, message):
     with pytest.raises(ValueError, match=message):
         getattr(keras_effnets, builder)(**{"weights": None, **options})
 

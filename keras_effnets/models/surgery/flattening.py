@@ -89,10 +89,10 @@ def _run(model: keras.Model, scope: str, inputs: Any, leaf: Leaf) -> Any:
         if isinstance(operation, keras.layers.InputLayer | keras.layers.Identity):
             return args[0]
         positional = args if len(args) != 1 else args[0]
-        others = {key: value for key, value in kwargs.items() if key not in ("training", "mask")}
-        if others:
+        extra = {key: value for key, value in kwargs.items() if key not in ("training", "mask")}
+        if extra:
             raise ValueError(
-                f"{operation.name}: called with {sorted(others)}; only layers called with "
+                f"{operation.name}: called with {sorted(extra)}; only layers called with "
                 "nothing but their inputs can be folded"
             )
         return _apply(operation, scope + operation.name, positional, leaf)
