@@ -93,10 +93,10 @@ def convert(
         raise ValueError(f"out={str(out)!r} does not end in one of {', '.join(OUTPUTS)}")
     builder = get_builder(model)
     settings = dict(settings or {})
-    if unknown := settings.keys() - set(builder.config.settled):
+    if unknown := settings.keys() - set(builder.config.fixed_by_weights):
         raise ValueError(
             f"settings={', '.join(unknown)}: {model} has no such setting; it has "
-            + (", ".join(builder.config.settled) or "none")
+            + (", ".join(builder.config.fixed_by_weights) or "none")
         )
     digest = sha256(Path(path)) if Path(path).is_file() else ""
     known = find_by_hash(model, digest)

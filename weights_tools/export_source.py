@@ -16,9 +16,8 @@ import keras
 
 from keras_effnets.images.preset import Preset
 from keras_effnets.models.registry import get_builder, list_models
-from keras_effnets.plan.config import ModelConfig
+from keras_effnets.plan.config import PROFILES, ModelConfig
 from keras_effnets.plan.deferred import Values, variables_by_path
-from keras_effnets.plan.profile import PROFILES
 from keras_effnets.weights.catalog import WEIGHTS
 from keras_effnets.weights.open import CLASSIFIER_BIASES, fitting_profiles, has_our_layers
 from weights_tools.formats.checkpoint import read_checkpoint
@@ -147,7 +146,7 @@ def _from_model(model: keras.Model, what: str, name: str) -> ExportSource:
         )
     epsilon = getattr(stem, "epsilon", None)
     config = replace(config, profile=_profile(config, what, stem.padding, epsilon))
-    stride_on = config.habits.stride_on
+    stride_on = config.conventions.stride_on
     if any(getattr(layer, "stride_on", stride_on) != stride_on for layer in model.layers):
         raise ValueError(
             f"{what} has its strides elsewhere than {name} with profile {config.profile!r}"
@@ -156,7 +155,7 @@ def _from_model(model: keras.Model, what: str, name: str) -> ExportSource:
         path: partial(keras.ops.convert_to_numpy, variable)
         for path, variable in variables_by_path(model).items()
     }
-    return ExportSource(what, config, epsilon or config.habits.epsilon, preset, values)
+    return ExportSource(what, config, epsilon or config.conventions.epsilon, preset, values)
 
 
 def _profile(config: ModelConfig, what: str, padding: str | int, epsilon: float | None) -> str:

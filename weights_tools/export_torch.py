@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from keras_effnets.images.preset import Preset
 from keras_effnets.models.registry import get_builder
-from keras_effnets.plan.profile import check_profile
+from keras_effnets.plan.config import check_profile
 from keras_effnets.weights.names.rule import Rule, Source, inverse
 from weights_tools.export_source import ExportSource, find_source
 from weights_tools.formats.atomic import replacing
@@ -127,12 +127,12 @@ def _source(network: ExportSource, to: str) -> Source:
         key
         for key, spelling in spellings.items()
         if spelling.profile == config.profile
-        and (spelling.epsilon or config.habits.epsilon) == network.epsilon
+        and (spelling.epsilon or config.conventions.epsilon) == network.epsilon
     ]
-    usual = replace(get_builder(config.name).config, profile=config.profile).settings
-    if config.settings != usual:
+    usual = replace(get_builder(config.name).config, profile=config.profile).fixed_options
+    if config.fixed_options != usual:
         raise ValueError(
-            f"to={to!r}: {network.what} has {config.settings}, but the network there has {usual}"
+            f"to={to!r}: {network.what} has {config.fixed_options}, the network there {usual}"
         )
     if to in fitting:
         return spellings[to]

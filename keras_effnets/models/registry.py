@@ -18,7 +18,7 @@ from keras_effnets.weights.catalog import WEIGHTS, WeightsInfo
 
 
 def _in_history(config: ModelConfig) -> tuple[Any, ...]:
-    """Sorts by year, then family, then name, in which 18 comes before 101."""
+    """Sort key: the year, the family, then the name, with 18 before 101."""
     parts = re.split(r"(\d+)", config.name)
     return (
         config.paper.year,
@@ -38,30 +38,30 @@ _BUILDERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """What is known of one network."""
+    """The facts about one network."""
 
     name: str
     builder: str
-    """The public function's name."""
+    """Name of the public builder."""
     family: str
     config: ModelConfig
     paper: Paper
     weights: Mapping[str, WeightsInfo]
-    """Published sets by name; the first is the one that `weights="imagenet"` takes."""
+    """Published sets by name; `weights="imagenet"` takes the first."""
 
     @property
     def parameters(self) -> int:
-        """Trainable ones, with the builder's default top."""
+        """Trainable parameters, with the builder's default top."""
         return _counts()[self.name][0]
 
     @property
     def multiply_adds(self) -> int:
-        """For one picture of `side`."""
+        """Multiply-adds for one image of `side` × `side` pixels."""
         return _counts()[self.name][1]
 
     @property
     def side(self) -> int:
-        """Of the pictures that the builder's default weights want, or the paper's, pixels."""
+        """Image side of the default weights, or of the paper without weights, pixels."""
         published = next(iter(self.weights.values()), None)
         return published.preset.crop if published else self.config.side
 
@@ -80,7 +80,7 @@ def _counts() -> dict[str, tuple[int, int]]:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of all networks, or of those that match a shell pattern such as `"*lite*"`."""
+    """Returns all networks' names, or those that match a shell pattern such as `"*lite*"`."""
     return [name for name in _BUILDERS if fnmatch.fnmatch(name, pattern)]
 
 
@@ -117,19 +117,19 @@ def resolve(wanted: Sequence[str]) -> list[str]:
 
 
 def create_model(name: str, /, **options: Any) -> keras.Model:
-    """Builds a network by name; `options` are its builder's keywords.
+    """Builds a network by name; `options` are those of its builder.
 
     Raises:
-        ValueError: For an unknown name, and as the builder does.
+        ValueError: The name is unknown, or the builder refuses an option.
     """
     return get_builder(name)(**options)
 
 
 def model_info(name: str) -> ModelInfo:
-    """The record of one network.
+    """Returns the facts about one network.
 
     Raises:
-        ValueError: For an unknown name.
+        ValueError: The name is unknown.
     """
     builder = get_builder(name)
     config = builder.config
@@ -144,10 +144,10 @@ def model_info(name: str) -> ModelInfo:
 
 
 def get_builder(name: str) -> Any:
-    """The public function that builds the network `name`; its `config` has the defaults.
+    """Returns the public builder of the network `name`; its `config` has the defaults.
 
     Raises:
-        ValueError: For an unknown name; the message suggests the nearest.
+        ValueError: The name is unknown; the message suggests the closest names.
     """
     if name not in _BUILDERS:
         raise ValueError(
@@ -158,7 +158,7 @@ def get_builder(name: str) -> Any:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`"; did you mean ...?"` with up to three near names, or an empty string."""
+    """Returns `"; did you mean ...?"` with up to three close names, or an empty string."""
     spelled: dict[str, str] = {}
     for each in known:
         spelled.setdefault(_bare(each), each)
@@ -167,5 +167,5 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def _bare(word: str) -> str:
-    """The word in lower case, letters and digits alone."""
+    """Returns the word in lower case, with only letters and digits."""
     return "".join(character for character in word.casefold() if character.isalnum())

@@ -1,17 +1,16 @@
-"""SENet: ResNet and ResNeXt with a squeeze-and-excitation behind every block's branch.
+"""SENet: ResNet and ResNeXt with a squeeze-and-excitation after every block's branch.
 
 Squeeze-and-Excitation Networks, Hu et al., 2017, arXiv 1709.01507. The paper builds on ResNet
-"v1", with the stride on a bottleneck's first 1×1 convolution; here it follows the profile.
-Stem, stages, and what else the profiles change are ResNet's.
+"v1", with the stride on a bottleneck's first 1×1 convolution; here it follows the profile. The
+stem, the stages and the other differences between profiles are ResNet's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from keras_effnets.models.builder import builder
-from keras_effnets.models.resnet import REPEATS, ResNetConfig, resnet, torchvision
+from keras_effnets.models.resnet import REPEATS, TORCHVISION_SOURCE, ResNetConfig, resnet
 from keras_effnets.plan.config import Paper
-from keras_effnets.weights.names.rule import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +41,7 @@ SEResNeXt50_32x4d = builder("SEResNeXt50_32x4d", resnet, VARIANTS[3])
 SEResNeXt101_32x4d = builder("SEResNeXt101_32x4d", resnet, VARIANTS[4])
 
 SENetConfig.spellings = {
-    "timm": Source(
-        "torch", torchvision, architecture=lambda config: config.name.replace("se_", "se", 1)
+    "timm": replace(
+        TORCHVISION_SOURCE, architecture=lambda config: config.name.replace("se_", "se", 1)
     )
 }
-"""timm names the gates; what else there is has torchvision's names."""

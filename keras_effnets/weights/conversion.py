@@ -122,9 +122,9 @@ class Conversion:
         )
         if self.epsilon is None:
             return config
-        habits = replace(config.habits, epsilon=self.epsilon)
+        conventions = replace(config.conventions, epsilon=self.epsilon)
         # The checker wants every field to be of the type of the one that is named at run time.
-        return replace(config, **{self.profile: habits})  # type: ignore[arg-type]
+        return replace(config, **{self.profile: conventions})  # type: ignore[arg-type]
 
     def values(self, shapes: Shapes, fresh_classifier: bool = False) -> Values:
         """A function for each variable that returns its value, transposed on demand.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import keras
 
+from keras_effnets.plan.config import check_profile
 from keras_effnets.plan.deferred import Shapes, Values, build_from
-from keras_effnets.plan.profile import check_profile
 from keras_effnets.weights import cache, hub
 from keras_effnets.weights.catalog import WEIGHTS, WeightsInfo, find_by_hash
 from keras_effnets.weights.match import adapt_kernel
@@ -72,13 +72,13 @@ def load_weights(
             f"profile={profile!r}, but weights={os.fspath(weights)!r} have profile "
             f"{stored.profile!r}: leave profile out, or choose other weights"
         )
-    asked = {name: getattr(config, name) for name in config.settled}
+    asked = {name: getattr(config, name) for name in config.fixed_by_weights}
     config = replace(config, profile=stored.profile, preset=stored.preset or config.preset)
-    config = _settled(config, asked, stored.settings, os.fspath(weights))
+    config = _fixed_by_weights(config, asked, stored.settings, os.fspath(weights))
     if stored.epsilon is not None:
-        habits = replace(config.habits, epsilon=stored.epsilon)
+        conventions = replace(config.conventions, epsilon=stored.epsilon)
         # The checker wants every field to be of the type of the one that is named at run time.
-        config = replace(config, **{stored.profile: habits})  # type: ignore[arg-type]
+        config = replace(config, **{stored.profile: conventions})  # type: ignore[arg-type]
     normalisation = config.input_preset if interface.include_preprocessing else None
     fresh_classifier = interface.classes != config.classes
 
@@ -99,9 +99,11 @@ def load_weights(
     return model
 
 
-def _settled(config: C, asked: Mapping[str, Any], recorded: Mapping[str, Any], weights: str) -> C:
+def _fixed_by_weights(
+    config: C, asked: Mapping[str, Any], recorded: Mapping[str, Any], weights: str
+) -> C:
     """`config` with the fields that its weights settle; ValueError where others were asked for."""
-    for name in config.settled:
+    for name in config.fixed_by_weights:
         if name not in recorded:
             continue
         if asked[name] not in (None, recorded[name]):

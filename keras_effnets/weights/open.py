@@ -12,8 +12,8 @@ import h5py
 import keras
 
 from keras_effnets.images.preset import Preset
+from keras_effnets.plan.config import PROFILES
 from keras_effnets.plan.deferred import Shapes, Values, variables_by_path
-from keras_effnets.plan.profile import PROFILES
 from keras_effnets.weights import cache
 from keras_effnets.weights.catalog import WeightsInfo
 from keras_effnets.weights.match import matched
@@ -46,7 +46,7 @@ class Stored:
     epsilon: float | None = None
     """The batch norms' epsilon; None for the profile's."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What the file says of the config's `settled` fields."""
+    """What the file says of the config's `fixed_by_weights` fields."""
     check: Callable[[keras.Model], None] = lambda model: None
     """Raises ValueError if a model with these weights would compute something else."""
 
@@ -124,13 +124,13 @@ def foreign(
         info.preset if info else conversion.preset,
         conversion.values,
         conversion.epsilon,
-        as_published(replace(config, profile=info.profile)).settings if info else {},
+        as_published(replace(config, profile=info.profile)).fixed_options if info else {},
     )
 
 
 def as_published(config: C) -> C:
     """The config with the options under which networks are published, where weights fit others."""
-    names = (*config.settled, "output_stride")
+    names = (*config.fixed_by_weights, "output_stride")
     defaults = {field.name: field.default for field in fields(config) if field.name in names}
     # The checker cannot know which fields these are.
     return replace(config, **defaults)  # type: ignore[arg-type]
@@ -154,8 +154,8 @@ def _epsilon(provenance: Mapping[str, Any]) -> float | None:
     """The batch norms' epsilon of the network that a file was written for."""
     config = provenance.get("config", {})
     config = json.loads(config) if isinstance(config, str) else config
-    habits = config.get(provenance.get("profile"), {})
-    return habits.get("epsilon") if isinstance(habits, dict) else None
+    conventions = config.get(provenance.get("profile"), {})
+    return conventions.get("epsilon") if isinstance(conventions, dict) else None
 
 
 def keras_archive(path: Path, config: "ModelConfig") -> Stored:
@@ -178,9 +178,9 @@ def keras_archive(path: Path, config: "ModelConfig") -> Stored:
 
 def fitting_profiles(config: "ModelConfig", padding: str | int, epsilon: float | None) -> list[str]:
     """The profiles with this padding; if several, those of them with this epsilon, if any."""
-    habits = {name: replace(config, profile=name).habits for name in PROFILES}
-    alike = [name for name in PROFILES if habits[name].padding == padding]
-    return [name for name in alike if habits[name].epsilon == epsilon] or alike
+    conventions = {name: replace(config, profile=name).conventions for name in PROFILES}
+    alike = [name for name in PROFILES if conventions[name].padding == padding]
+    return [name for name in alike if conventions[name].epsilon == epsilon] or alike
 
 
 # Options that may differ between two networks with the same weights.

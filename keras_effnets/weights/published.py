@@ -64,7 +64,7 @@ def provenance(
         "config": asdict(config),
         "profile": conversion.profile,
         "preset": config.input_preset.to_dict(),
-        "settings": config.settings,
+        "settings": config.fixed_options,
         "counters": conversion.counters,
         "classes": conversion.classes,
         "source": conversion.source,

@@ -163,7 +163,7 @@ def test_every_tensor_that_does_not_fit_is_listed(torch_weights):
 
 @pytest.fixture
 def closed_port():
-    """A loopback address at which nobody listens."""
+    """A loopback address without a listener."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]

@@ -45,12 +45,12 @@ def narrow(config, **fields):
 
 @cache
 def builders():
-    """One small network a family, and the side of its pictures."""
+    """One small network per family, with its image side."""
     one_each = {"name": "small", "repeats": (1, 1, 1, 1)}
-    row, v2_rows = mobilenet_v3.Row, ((1, 8), (4, 8), (4, 16), (4, 16), (6, 24), (6, 24))
+    row, v2_rows = mobilenet_v3.V3Row, ((1, 8), (4, 8), (4, 16), (4, 16), (6, 24), (6, 24))
     configs = {
         "AlexNet": (alexnet, narrow(alexnet.VARIANTS[1]), 99),
-        "CIFAR ResNet": (cifar_resnet, cifar_resnet.CIFARResNetConfig(name="small", depth=8), 16),
+        "CIFAR ResNet": (cifar_resnet, cifar_resnet.ResNetCIFARConfig(name="small", depth=8), 16),
         "DenseNet": (
             densenet,
             densenet.DenseNetConfig(name="small", repeats=(1, 2, 1, 2), growth_rate=8),

@@ -173,7 +173,7 @@ def test_factors_are_saved_with_the_model_and_training_goes_on_the_same(small, t
 
 @pytest.mark.parametrize("decay", [0, -1, 1.5, float("nan")])
 def test_bad_decay(small, decay):
-    with pytest.raises(ValueError, match=r"decay=.* is not above 0 and at most 1"):
+    with pytest.raises(ValueError, match=r"decay=.* is not a number in \(0, 1\]"):
         layer_decay(small("mobilenet_v1"), decay)
 
 

@@ -1,4 +1,4 @@
-"""Smaller steps for layers further from the classifier."""
+"""Smaller learning rates for layers farther from the classifier."""
 
 import keras
 
@@ -6,23 +6,23 @@ from keras_effnets.models.surgery.anatomy import dissect
 
 
 def layer_decay(model: keras.Model, decay: float = 0.8) -> dict[str, float]:
-    """The learning rate's factor for each weight: 1 in the classifier, less with each block.
+    """Returns a learning-rate factor per weight: 1 in the classifier, less with each block.
 
     The body's last layer with weights has the factor `decay`, the one before it `decay`², and so
     on. `LayerwiseAdamW` takes the result as its `factors`.
 
     Args:
-        model: One of ours.
-        decay: From one block to the one before it, above 0 and at most 1.
+        model: A network of this package.
+        decay: Ratio of a block's factor to that of the block after it, above 0 and at most 1.
 
     Returns:
-        Factors by the weight's path in Keras (`stage2_block0/expand/conv/kernel`).
+        Factors by the weights' paths in Keras (`stage2_block0/expand/conv/kernel`).
 
     Raises:
-        ValueError: For a decay outside (0, 1], or a model that is none of ours.
+        ValueError: `decay` is outside (0, 1], or the model was not built by this package.
     """
     if not 0 < decay <= 1:
-        raise ValueError(f"decay={decay!r} is not above 0 and at most 1")
+        raise ValueError(f"decay={decay!r} is not a number in (0, 1]")
     anatomy = dissect(model)
     blocks = anatomy.blocks
     factors = {
