@@ -45,8 +45,8 @@ def _eighth(config: Any) -> Any:
 
 def _built(module: Any, config: Any, side: int) -> tuple[Build, int]:
     def build(**options: Any) -> keras.Model:
-        options_ = {key: options.pop(key) for key in ("output_stride",) if key in options}
-        return create(module.build, replace(config, name="small", **options_), options)
+        own = {key: options.pop(key) for key in ("output_stride",) if key in options}
+        return create(module.build, replace(config, name="small", **own), options)
 
     return build, side
 
