@@ -239,7 +239,7 @@ def test_a_loaded_weight_draws_no_random_number(tensors, write, monkeypatch):
     def no_draw(self, shape, dtype=None):
         raise AssertionError(f"drew {shape}")
 
-    monkeypatch.setattr("keras_effnets.layers.initializers.FanOutUniform.__call__", no_draw)
+    monkeypatch.setattr("keras_effnets.layers.chain.FanOutUniform.__call__", no_draw)
     keras_effnets.MobileNetV2(weights=path)
     with pytest.raises(AssertionError, match="drew"):
         keras_effnets.MobileNetV2(weights=path, classes=3)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_effnets.layers import Classifier, ConvClassifier
-from keras_effnets.layers.initializers import FanOutUniform
+from keras_effnets.layers.chain import FanOutUniform
 from keras_effnets.models.surgery.anatomy import dissect
 from keras_effnets.plan.config import check_integer
 
