@@ -53,7 +53,11 @@ class GroupedConv2D(keras.layers.Conv2D):
     def _convolve(self, inputs: Any, kernel: Any) -> Any:
         import tensorflow as tf
 
-        return tf.nn.conv2d(
+        # Without oneDNN, `conv2d` has no gradient on a CPU if it is dilated; `convolution` has.
+        is_dilated = max(self.dilation_rate) > 1
+        native = not is_dilated or _tensorflow_groups(inputs.dtype.name)
+        convolve = tf.nn.conv2d if native else tf.nn.convolution
+        return convolve(
             inputs,
             kernel,
             strides=list(self.strides),
