@@ -16,9 +16,9 @@ def compared(
     seen: dict[str, Samples], reference: Reference, tolerance: float
 ) -> Iterator[Comparison]:
     """Compares each point of the reference, in the order of computation."""
-    for point, theirs in reference.points.items():
+    for point, expected in reference.points.items():
         allowed = max(tolerance, NOISE_FACTOR * reference.noise[point])
-        yield Comparison(point, error(seen.get(point), theirs), allowed)
+        yield Comparison(point, error(seen.get(point), expected), allowed)
 
 
 def stages_of(sublayers: Sequence[Comparison]) -> Iterator[Comparison]:

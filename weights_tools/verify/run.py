@@ -156,7 +156,7 @@ def _check_recorded(
     if reference.model != model:
         raise ValueError(f"{os.fspath(path)} is a reference for {reference.model}, not {model}")
     if pictures:
-        raise ValueError(f"{os.fspath(path)} has its own images: pictures= cannot add to them")
+        raise ValueError(f"{os.fspath(path)} has its own images: no others can be added")
     if side not in (None, reference.side):
         raise ValueError(f"side={side}, but {os.fspath(path)} was recorded at {reference.side}")
 
