@@ -102,7 +102,7 @@ FAMILIES: dict[str, tuple[Build, int]] = {
     "densenet": _built(densenet, _DENSE, 64),
     "squeezenet": (partial(keras_effnets.SqueezeNet, **_SQUEEZE), 33),
     "mobilenet_v1": _built(mobilenet_v1, mobilenet_v1.VARIANTS[3], 32),
-    "mobilenet_v2": (partial(keras_effnets.MobileNetV2, alpha=0.35), 32),
+    "mobilenet_v2": (partial(keras_effnets.MobileNetV2, alpha=0.5), 32),
     "mobilenet_v3": _built(
         mobilenet_v3, mobilenet_v3.MobileNetV3Config(name="", table=_V3_TABLE, hidden=32), 32
     ),

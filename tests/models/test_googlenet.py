@@ -160,5 +160,5 @@ def test_bad_options_name_the_rule(options, message):
     "filters", [(1, 2, 3), (0, 1, 1, 1, 1, 1), (1, -1, 1, 1, 1, 1), (1, 1, 0, 1, 1, 1)]
 )
 def test_bad_filters_name_the_rule(filters):
-    with pytest.raises(ValueError, match="are not six numbers"):
+    with pytest.raises(ValueError, match="must be six numbers"):
         Inception(filters)
