@@ -10,6 +10,11 @@ from run_cache import FOLDER
 
 from weights_tools.launch import native_messages_dropped
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One processor each: threads of several processes fight for them.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(variable, "1")
+
 # TensorFlow's greeting would come after pytest's last line, from the processes that it runs.
 with native_messages_dropped():
     import keras  # noqa: F401
