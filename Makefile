@@ -45,6 +45,7 @@ check: $(VENV)/.check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 ## The full-size parity sweep, before a release and whenever layers change.
 parity: $(VENV)/.test

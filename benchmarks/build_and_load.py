@@ -1,7 +1,6 @@
-"""Importing; building B0; large networks from a weights file to a ready model.
+"""Time to import the package, to build B0, and to load large networks from weights files.
 
-The last two against keras.applications in the same run; the first as what it adds to
-`import keras`.
+Building and loading alternate with keras.applications; importing is measured after `import keras`.
 """
 
 import argparse
@@ -45,7 +44,7 @@ def write_ours(name: str, path: Path) -> None:
 
 
 def load_both(name: str, runs: int) -> None:
-    """Times loading the same network from a file of ours and from keras.applications' format."""
+    """Times loading a network from our format and from keras.applications' format."""
     builder, peer = getattr(keras_effnets, name), NETWORKS[name]
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder) / "ours.safetensors", Path(folder) / "theirs.weights.h5"
@@ -62,7 +61,7 @@ def load_both(name: str, runs: int) -> None:
 
 
 def import_seconds() -> float:
-    """What `import keras_effnets` adds to `import keras`, in a fresh process."""
+    """Seconds of `import keras_effnets` after `import keras`, in a fresh process."""
     code = (
         "import time, keras; start = time.perf_counter(); import keras_effnets; "
         "print(time.perf_counter() - start)"

@@ -1,4 +1,4 @@
-"""Converting a B7 checkpoint: seconds, and peak memory above the interpreter with Keras."""
+"""Converts a B7 checkpoint: seconds, and peak memory above the interpreter with Keras."""
 
 import argparse
 import os
@@ -12,16 +12,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def memory(field: str) -> float:
-    """A figure of this process's memory as Linux counts it, in MB."""
+    """A memory field of this process in `/proc/self/status`, in MB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(field))
 
 
 def convert(checkpoint: Path, out: Path) -> None:
-    """Runs one conversion in this process and prints what it took."""
+    """Runs one conversion in this process and prints its time and peak memory."""
     from weights_tools.convert import convert
 
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far, of the imports, is forgotten
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak, which the imports raised
     before, start = memory("VmRSS"), time.perf_counter()
     convert(checkpoint, "efficientnet_b7", out)
     seconds, size = time.perf_counter() - start, checkpoint.stat().st_size / 1e6

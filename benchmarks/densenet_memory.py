@@ -1,9 +1,8 @@
 """Peak memory and time of a training step of DenseNet201, with and without `memory_efficient`.
 
-Each way has a process of its own, because a process's peak never falls; their steps alternate. The
-memory is counted twice: what TensorFlow's allocator had handed out at most (weights, gradients and
-whatever is kept for them), and the most that the process had of the machine, which adds Python,
-the libraries, the graph, and what the allocators hold in reserve.
+Each way has its own process, because a process's peak never falls; their steps alternate. Two peaks
+are reported: that of TensorFlow's allocator (weights, gradients and the tensors kept for them), and
+that of the process, which adds Python, the libraries, the graph and the allocators' reserves.
 """
 
 import argparse
@@ -19,7 +18,7 @@ WAYS = {"memory_efficient": True, "plain": False}
 
 
 def train(name: str, side: int, batch: int, memory_efficient: bool) -> None:
-    """One step for each line on standard input, and for each a line of JSON: seconds and bytes."""
+    """Runs a step for each line on standard input and prints its seconds and bytes as JSON."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -47,7 +46,7 @@ def train(name: str, side: int, batch: int, memory_efficient: bool) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Starts a process for each way, has them step in turn, and prints what was found."""
+    """Starts a process for each way, alternates their steps, and prints the results."""
     command = [sys.executable, __file__, *sys.argv[1:], "--way"]
     processes = {
         way: subprocess.Popen(
@@ -82,7 +81,9 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--way", choices=WAYS, help="only this one: a step for each line of input")
+    parser.add_argument(
+        "--way", choices=WAYS, help="run only this way, a step for each line of input"
+    )
     options = parser.parse_args()
     if options.way:
         train(options.model, options.side, options.batch, WAYS[options.way])

@@ -1,13 +1,13 @@
 """`Predictor` and exported models against keras.applications, torchvision and each other.
 
-Sections, each of which can be run alone: `latency` (float32, batch 1, against keras.applications'
-compiled tf.function, torchvision eager and torch.compile), `precision` (bfloat16 or int8 against
-that tf.function), `throughput` (float32, batch 16) and `int8` (LiteRT int8 against float32: time,
-size, and with `--pictures` and `--calibration` the accuracy of EfficientNet-Lite0's real weights).
-All jobs of a comparison take turns on like pictures, with as many threads each; those of `latency`
-and `throughput` have a process each, as engines' threads that wait for work slow the next engine
-down. Ours is the engine that `Predictor` chooses. Float32 is forced, and what that engine gives is
-compared with the Keras model's first.
+The sections can be run separately: `latency` (float32, batch size 1, against keras.applications in
+a compiled tf.function, torchvision eager and torch.compile), `precision` (bfloat16 or int8 against
+that tf.function), `throughput` (float32, batch size 16) and `int8` (LiteRT int8 against float32:
+time, size and, with `--pictures` and `--calibration`, the accuracy of EfficientNet-Lite0 with its
+real weights). All jobs of a comparison take turns on equal images with the same number of threads.
+Those of `latency` and `throughput` each have their own process, because an engine's idle threads
+slow down the next one. Ours is the engine that `Predictor` chooses; its float32 outputs are first
+compared with the Keras model's.
 """
 
 import argparse
@@ -32,10 +32,10 @@ from small_networks import enliven
 import keras_effnets
 from keras_effnets.analysis.benchmark import benchmark, contenders
 from keras_effnets.export import export_litert
-from keras_effnets.export.parity import compare, probe_pictures, reference_outputs
+from keras_effnets.export.parity import compare, probe_images, reference_outputs
 from keras_effnets.export.runtimes import LiteRT, has_bfloat16
 
-# torchvision's operators do not load beside every torch: its networks need none of them.
+# torchvision's operators do not load with every torch version, and its networks need none.
 SHIM = """
 import sys
 if any('"who": "torchvision"' in each for each in sys.orig_argv):
@@ -56,11 +56,11 @@ AIMS = {
     ("precision", "keras.applications"): (4, 4, 4, 4),
     ("throughput", "the better"): (1.5, 1.5, None, None),
 }
-"""Ratios of time that the issue asks for, in the order of `NETWORKS`."""
+"""The target time ratios, in the order of `NETWORKS`."""
 
 
 def living(name: str, pixels: np.ndarray) -> keras.Model:
-    """Ours, with statistics of made pictures, and logits that spread by 3 over the classes."""
+    """Builds our network with realistic statistics and logits of standard deviation 3."""
     keras.utils.set_random_seed(1)
     model = getattr(keras_effnets, name)(weights=None)
     enliven(model)
@@ -86,7 +86,7 @@ def applications(name: str, pixels: np.ndarray):
 
 
 def ratios(section: str, name: str, seconds: dict, ours: str) -> dict:
-    """Prints and returns milliseconds, and ratios of time of the others to ours."""
+    """Prints and returns milliseconds and the peers' time relative to ours."""
     times = {job: 1e3 * statistics.median(values) for job, values in seconds.items()}
     found = {
         peer: statistics.median(b / a for a, b in zip(seconds[ours], values, strict=True))
@@ -103,13 +103,13 @@ def ratios(section: str, name: str, seconds: dict, ours: str) -> dict:
     }
     print(f"{section}, {name}: " + ", ".join(f"{job} {ms:.2f} ms" for job, ms in times.items()))
     for peer, ratio in found.items():
-        aim = f" (aim {aims[peer]})" if aims.get(peer) else ""
+        aim = f" (target {aims[peer]})" if aims.get(peer) else ""
         print(f"    {ratio:.2f} times as fast as {peer}{aim}", flush=True)
     return {"milliseconds": times, "ratios": found, "aims": aims}
 
 
 def ours(model: keras.Model, pixels: np.ndarray, threads: int, **options):
-    """A job of the fastest engine, its name, and how near it is to the model."""
+    """A job of the fastest engine, its name, and its parity with the model."""
     predictor = keras_effnets.Predictor(model, threads=threads, **options)
     found = predictor.scores(pixels)
     parity = compare(reference_outputs(model, pixels), found)
@@ -124,7 +124,7 @@ def forward(section: str, names: list[str], batch: int, runs: int, threads: int)
         peers.remove("torchvision")
     found = {}
     for name in names:
-        pixels = probe_pictures((224, 224, 3), batch)
+        pixels = probe_images((224, 224, 3), batch)
         _, engine, parity = ours(living(name, pixels), pixels, threads)
         if parity.max_difference > 1e-4:
             raise SystemExit(f"{name} by {engine} is not float32: {parity}")
@@ -145,9 +145,9 @@ def forward(section: str, names: list[str], batch: int, runs: int, threads: int)
 
 
 def precision(names: list[str], runs: int, threads: int) -> dict:
-    """bfloat16 where the CPU has it, and int8, against the compiled tf.function."""
-    pixels = probe_pictures((224, 224, 3), 1)
-    examples = probe_pictures((224, 224, 3), 16)
+    """bfloat16 if the CPU supports it, and int8, against the compiled tf.function."""
+    pixels = probe_images((224, 224, 3), 1)
+    examples = probe_images((224, 224, 3), 16)
     found = {}
     for name in names:
         model = living(name, pixels)
@@ -170,14 +170,14 @@ def precision(names: list[str], runs: int, threads: int) -> dict:
 
 
 def int8(pictures: Path | None, calibration: Path | None, runs: int, threads: int) -> dict:
-    """LiteRT int8 against LiteRT float32: time, size; accuracy where there are pictures."""
+    """LiteRT int8 against float32: time, size and, given labelled images, accuracy."""
     found = {}
     for name in ("MobileNetV2", "EfficientNetLite0"):
         real = name == "EfficientNetLite0"
-        pixels = probe_pictures((224, 224, 3), 1)
+        pixels = probe_images((224, 224, 3), 1)
         model = keras_effnets.EfficientNetLite0() if real else living(name, pixels)
         labelled = pictures if real else None
-        examples = calibration if real and calibration else probe_pictures((224, 224, 3), 16)
+        examples = calibration if real and calibration else probe_images((224, 224, 3), 16)
         with tempfile.TemporaryDirectory() as folder:
             plain, rounded = Path(folder) / "f.tflite", Path(folder) / "q.tflite"
             before = export_litert(model, plain)
@@ -187,7 +187,7 @@ def int8(pictures: Path | None, calibration: Path | None, runs: int, threads: in
             measured = ratios("int8", name, alternate(jobs, runs=runs, warm_up=3), "int8")
         cost = after.rounding
         size = after.bytes / before.bytes
-        print(f"    {size:.3f} of the size; {cost.pictures} pictures to calibrate by")
+        print(f"    {size:.3f} of the size; {cost.pictures} calibration images")
         found[name] = {"size": size, **measured}
         if cost.labelled:
             accuracy = {
@@ -200,7 +200,7 @@ def int8(pictures: Path | None, calibration: Path | None, runs: int, threads: in
 
 
 def draw(results: dict, path: Path) -> None:
-    """A bar for each ratio, with a tick at its aim."""
+    """Draws a bar for each ratio with a tick at its target."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -227,7 +227,7 @@ def draw(results: dict, path: Path) -> None:
             axes.plot([aim, aim], [place - 0.4, place + 0.4], color="#cc3311", linewidth=2)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(places, [label for label, *_ in rows], fontsize=8)
-    axes.set_xlabel("times as fast (red: the aim)")
+    axes.set_xlabel("times as fast (red: target)")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
 
@@ -238,8 +238,8 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--runs", type=int, default=31)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--pictures", type=Path, help="a folder with classes, for int8")
-    parser.add_argument("--calibration", type=Path, help="a folder of other pictures, for int8")
+    parser.add_argument("--pictures", type=Path, help="a labelled folder, for int8")
+    parser.add_argument("--calibration", type=Path, help="a folder of other images, for int8")
     parser.add_argument("--out", type=Path, help="a folder for deploy.json and deploy.png")
     options = parser.parse_args()
     if unknown := set(options.sections) - set(SECTIONS):
@@ -249,7 +249,7 @@ def main() -> None:
     runs, threads, names = options.runs, options.threads, options.networks
     print(f"{machine()}; {threads} threads each, {runs} runs in turns")
     results: dict = {"machine": machine(), "threads": threads, "runs": runs}
-    # Engines are chosen for this run, and nothing of it stays in the user's cache.
+    # A temporary cache, so that the choice of engines is not kept in the user's.
     with tempfile.TemporaryDirectory() as home:
         (Path(home) / "sitecustomize.py").write_text(SHIM)
         os.environ["PYTHONPATH"] = f"{home}:{Path(__file__).parents[1] / 'tests'}"

@@ -1,10 +1,11 @@
-"""Training a head for five epochs: on cached features, against `fit` through the frozen body.
+"""Trains a head for five epochs on cached features, against `fit` through the frozen body.
 
-Usage: python benchmarks/feature_cache.py FOLDER, of class folders in train and test.
+Usage: python benchmarks/feature_cache.py FOLDER
 
-Both begin with EfficientNet-Lite0 in memory and the names of the pictures, decode with as many
-threads, trace their graphs within the time, and end with a trained head; the peer is what a user of
-Keras writes. Ours also writes a state after each epoch.
+FOLDER holds train and test folders of class folders. Both ways start with EfficientNet-Lite0 in
+memory and the images' paths, decode with the same number of threads, and end with a trained head;
+the time includes tracing their graphs. The peer is typical user code for Keras. Ours also saves
+its state after each epoch.
 """
 
 import argparse
@@ -22,24 +23,24 @@ import numpy as np
 from measure import machine
 
 from keras_effnets import EfficientNetLite0, data, finetune, freeze, reset_classifier
-from keras_effnets.prediction.evaluation import model_preset
+from keras_effnets.images.model_interface import model_preset
 from keras_effnets.training import Reporter
 
 EPOCHS, BATCH, RATE = 5, 32, 3e-3
 
 
 class Clock(Reporter):
-    """Notes when the first picture goes through the body, and when each line is said."""
+    """Notes when the body starts on the images and when each message comes."""
 
     begin = end = 0.0
 
     def say(self, message: str) -> None:
-        """Notes the time."""
+        """Notes the time of the message."""
         self.end = time.perf_counter()
 
     @contextmanager
     def bar(self, what: str, pictures: int):
-        """Notes the first time that it is about features."""
+        """Notes when computing features begins."""
         if what == "features" and not self.begin:
             self.begin = time.perf_counter()
         yield lambda done: None
@@ -91,7 +92,7 @@ def main() -> None:
     ratios = np.divide(seconds["through the body"], seconds["cached"])
     for name in ways:
         print(
-            f"{name}: {statistics.median(seconds[name]):.1f} s, {right[name]} test pictures right"
+            f"{name}: {statistics.median(seconds[name]):.1f} s, {right[name]} test images correct"
         )
     print(
         f"{EPOCHS} epochs, cached {np.median(ratios):.2f} times as fast "

@@ -1,10 +1,10 @@
-"""Five-fold accuracy of fine-tuning on all pictures of a folder: head only, and with stage two.
+"""Five-fold accuracy of fine-tuning on all images of a folder: head only, and with stage two.
 
-Usage: python benchmarks/five_folds.py FOLDER, of class folders in train and test.
+Usage: python benchmarks/five_folds.py FOLDER
 
-In each fold the head's learning rate, and then that of stage two, is chosen by the validation loss
-on pictures held out of that fold's training pictures. The fold's test pictures are looked at once
-for each of the two. The interval is Student's.
+FOLDER holds train and test folders of class folders. In each fold the learning rates of the head
+and then of stage two are chosen by the validation loss on images held out from the fold's training
+images. The fold's test images are used once for each stage. The interval is Student's.
 """
 
 import argparse
@@ -24,7 +24,7 @@ FOLDS = 5
 STUDENT = 2.776  # two-sided 95 %, four degrees of freedom
 HEADS = [{"head_rate": rate} for rate in (1e-3, 3e-3, 1e-2)]
 TUNES = [{"tune_rate": rate} for rate in (1e-5, 3e-5, 1e-4)]
-HELD_OUT = 0.2  # of the training pictures, to choose by: a tenth would be 24
+HELD_OUT = 0.2  # share of the training images for validation; a tenth would be only 24
 
 
 def together(splits: Splits) -> Pictures:
@@ -37,7 +37,7 @@ def together(splits: Splits) -> Pictures:
 
 
 def best(splits: Splits, choices: list[dict], fixed: dict, out: Path):
-    """The outcome whose validation loss is the lowest, and the settings that led to it."""
+    """The outcome with the lowest validation loss, and its settings."""
     outcomes = [
         (
             finetune(

@@ -1,7 +1,7 @@
 """The compiled forward pass, pixels to probabilities, against keras.applications.
 
-Batch 1 and 16, float32. Where keras.applications leaves the scaling of the pixels to its caller
-(MobileNetV2), that is part of its graph here as it is part of ours.
+Batch sizes 1 and 16, float32. keras.applications leaves the pixel scaling of MobileNetV2 to the
+caller; here it is part of that graph, as it is of ours.
 """
 
 import argparse
@@ -23,7 +23,7 @@ PREPARE = {
 
 
 def compiled(model: keras.Model, pictures: np.ndarray, prepare=lambda x: x):
-    """A job that runs the model's graph on `pictures`, 0-255."""
+    """A job that runs the model's graph on images with pixels 0-255."""
 
     @tf.function
     def forward(x):

@@ -1,7 +1,7 @@
-"""ResNeXt-50's compiled forward pass, batch 16: our grouped convolution against its peers.
+"""ResNeXt-50's compiled forward pass at batch size 16: our grouped convolution against its peers.
 
-They are the same graph with Keras's own `groups=`, and torchvision's network, eager and channels
-last. All float32, two threads each.
+The peers are the same graph with Keras's own `groups=` and torchvision's eager network in the
+channels-last layout. All run in float32 with two threads.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def compiled(model: keras.Model, pictures: np.ndarray):
 
 
 def with_keras_groups(pictures: np.ndarray):
-    """The same network, traced while our layer does as Keras's does."""
+    """The same network, traced with Keras's grouped convolution in place of ours."""
     ours = GroupedConv2D.convolution_op
     GroupedConv2D.convolution_op = keras.layers.Conv2D.convolution_op
     try:

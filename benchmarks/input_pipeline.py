@@ -1,8 +1,8 @@
-"""Batches for training against a `tf.data` pipeline as one writes it by hand.
+"""Training batches against a handwritten `tf.data` pipeline.
 
-Both decode JPEG files, resize the shorter side to 256 with antialiasing, crop 224 from the centre,
-mirror half of the pictures and make batches of 32, in the order of one shuffle, on as many threads
-as there are cores. Time of the processor is reported too: on a busy machine it says more.
+Both decode JPEG files, resize the shorter side to 256 pixels with antialiasing, crop the central
+224, mirror half of the images and make batches of 32 from one shuffled order, with one thread a
+core. CPU time is reported too, because it is more reliable on a busy machine.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from measure import alternate, machine, report
 from PIL import Image
 
 from keras_effnets.data import Pictures, batches
-from keras_effnets.images.folders import find_pictures
+from keras_effnets.images.folders import find_images
 from keras_effnets.images.preset import Preset
 
 PRESET = Preset(crop=224, resize=256)
@@ -29,7 +29,7 @@ BATCH = 32
 
 
 def write_pictures(folder: Path, count: int) -> list[Path]:
-    """Parts of real photographs as JPEG files of 500 x 375 pixels."""
+    """Writes crops of real photographs as JPEG files of 500 x 375 pixels."""
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
     from photographs import paths
 
@@ -50,7 +50,7 @@ def ours(pictures: Pictures):
 
 
 def by_hand(paths: list[str], targets: np.ndarray, classes: int):
-    """The same operations, as TensorFlow's guides have them."""
+    """The same operations, written as in TensorFlow's guides."""
 
     def decode(path, target, seed):
         pixels = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
@@ -74,7 +74,7 @@ def by_hand(paths: list[str], targets: np.ndarray, classes: int):
 
 
 def drained(make, processor: list[float]):
-    """A job that goes through an epoch, and notes the processor's seconds."""
+    """A job that iterates over an epoch and records its CPU seconds."""
 
     def job():
         before = resource.getrusage(resource.RUSAGE_SELF)
@@ -88,14 +88,16 @@ def drained(make, processor: list[float]):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", help="of JPEG pictures; without it some are written")
+    parser.add_argument(
+        "folder", nargs="?", help="a folder of JPEG images; default: generated ones"
+    )
     parser.add_argument("--pictures", type=int, default=512)
     parser.add_argument("--runs", type=int, default=11)
     options = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         if options.folder:
-            found = find_pictures([options.folder])[: options.pictures]
+            found = find_images([options.folder])[: options.pictures]
         else:
             found = write_pictures(Path(folder), options.pictures)
         paths, classes = [str(path) for path in found], 10
@@ -110,10 +112,10 @@ def main() -> None:
             {name: drained(make, processor[name]) for name, make in jobs.items()},
             runs=options.runs,
         )
-    report(f"an epoch of {len(paths)} pictures", seconds, "ours", "by hand")
-    report("the same, of the processor", processor, "ours", "by hand")
+    report(f"an epoch of {len(paths)} images", seconds, "ours", "by hand")
+    report("the same in CPU time", processor, "ours", "by hand")
     for name, values in seconds.items():
-        print(f"{name}: {len(paths) / statistics.median(values):.0f} pictures a second")
+        print(f"{name}: {len(paths) / statistics.median(values):.0f} images/s")
 
 
 if __name__ == "__main__":

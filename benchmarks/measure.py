@@ -1,4 +1,4 @@
-"""What the benchmarks share: alternating runs, medians, and the machine in words."""
+"""Shared by the benchmarks: alternating runs, medians, and a description of the machine."""
 
 import gc
 import os
@@ -11,14 +11,14 @@ Job = Callable[[], object]
 
 
 def alternate(jobs: dict[str, Job], *, runs: int, warm_up: int = 1) -> dict[str, list[float]]:
-    """Seconds of each run of each job, A B A B …, so that a slow minute hits all alike."""
+    """Seconds of each run of each job, alternated so that a slow minute affects all equally."""
     for _ in range(warm_up):
         for job in jobs.values():
             job()
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(runs):
         for name, job in jobs.items():
-            gc.collect()  # what the run before left behind is not this one's to clear
+            gc.collect()  # do not charge this run for the previous one's garbage
             start = time.perf_counter()
             job()
             seconds[name].append(time.perf_counter() - start)
@@ -26,7 +26,7 @@ def alternate(jobs: dict[str, Job], *, runs: int, warm_up: int = 1) -> dict[str,
 
 
 def report(title: str, seconds: dict[str, list[float]], ours: str, peer: str) -> float:
-    """Prints the medians and the ratio ours / peer, pair by pair; returns its median."""
+    """Prints the medians and the pairwise ratios ours / peer; returns the median ratio."""
     ratios = sorted(a / b for a, b in zip(seconds[ours], seconds[peer], strict=True))
     ratio = statistics.median(ratios)
     times = ", ".join(
@@ -38,17 +38,13 @@ def report(title: str, seconds: dict[str, list[float]], ours: str, peer: str) ->
 
 
 def machine() -> str:
-    """Processor, cores and versions, in a line."""
+    """The processor, the number of cores and the versions, on one line."""
     import keras
     import tensorflow as tf
 
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as info:
-            name = next(line for line in info if line.startswith("model name")).split(":")[1]
-    except (OSError, StopIteration):
-        pass
+    from keras_effnets.export.runtimes import processor
+
     return (
-        f"{name.strip()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"Keras {keras.__version__}, TensorFlow {tf.__version__}"
     )

@@ -1,4 +1,4 @@
-"""Reading a B7 checkpoint against `torch.load(mmap=True)`, and `weights-tools inspect` of it."""
+"""Reads a B7 checkpoint against `torch.load(mmap=True)`, and runs `weights-tools inspect`."""
 
 import argparse
 import os
@@ -21,26 +21,26 @@ COMMAND = Path(sys.executable).with_name("weights-tools")
 
 
 def read_ours(path: Path, verify: bool = False) -> float:
-    """Maps all tensors and looks at one number of each."""
+    """Maps all tensors and reads one value of each."""
     tensors = read_checkpoint(path, verify=verify).tensors
     return sum(float(tensor.flat[0]) for tensor in tensors.values())
 
 
 def read_theirs(path: Path) -> float:
-    """The same by torch."""
+    """The same with torch."""
     tensors = torch.load(path, mmap=True, weights_only=True)
     return sum(float(tensor.view(-1)[0]) for tensor in tensors.values())
 
 
 def forget(path: Path) -> None:
-    """Asks the system to drop the file's pages, so that the next reader waits for the disk."""
+    """Drops the file from the page cache, so that the next read waits for the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def cold_seconds(path: Path, verify: bool) -> float:
-    """Of one reading, the file's pages dropped before it."""
+    """Seconds of one read from a cold page cache."""
     forget(path)
     start = time.perf_counter()
     read_ours(path, verify)
@@ -48,7 +48,7 @@ def cold_seconds(path: Path, verify: bool) -> float:
 
 
 def inspect_seconds(path: Path) -> tuple[float, float]:
-    """Of the command as a process of its own: by the clock, and of the processor."""
+    """Wall and CPU seconds of the command in its own process."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([COMMAND, "inspect", path], stdout=subprocess.DEVNULL, check=True)
     clock, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -69,7 +69,7 @@ def main() -> None:
         torch.save(module.state_dict(), path)
         print(f"B7: {path.stat().st_size / 2**20:.0f} MiB, {len(module.state_dict())} tensors")
         if read_ours(path) != read_theirs(path):
-            raise SystemExit("the two do not read the same numbers")
+            raise SystemExit("the two readers disagree on the values")
         seconds = alternate(
             {
                 "ours": lambda: read_ours(path),
@@ -85,7 +85,7 @@ def main() -> None:
         clock, processor = zip(*(inspect_seconds(path) for _ in range(9)), strict=True)
         print(
             f"inspect: {statistics.median(clock):.2f} s ({min(clock):.2f} to {max(clock):.2f}), "
-            f"{statistics.median(processor):.2f} s of the processor"
+            f"{statistics.median(processor):.2f} s of CPU time"
         )
 
 

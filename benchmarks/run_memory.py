@@ -1,9 +1,9 @@
-"""Memory of a fine-tuning run as long as Stanford Dogs: 20,580 pictures of 120 classes.
+"""Memory of a fine-tuning run of the size of Stanford Dogs: 20,580 images of 120 classes.
 
-The pictures are made here, small, each another. Nothing is cached: every epoch decodes and
-augments all of them, stage one through the frozen body and stage two through what learns. Printed
-is what the process has of the machine when each epoch ends, and how much its peak grew since the
-first epoch of each stage: a second stage has another graph, and the optimizer's values with it.
+The images are small, different and generated here. Nothing is cached: every epoch decodes and
+augments all of them and runs the whole network. It prints the process's memory after each epoch
+and the growth of its peak after the first epoch of each stage, because the second stage adds its
+own graph and optimizer state.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def write(folder: Path, pictures: int) -> None:
 
 
 def resident() -> int:
-    """Bytes of memory that this process has now."""
+    """The process's resident memory in bytes."""
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     return pages * resource.getpagesize()
 
@@ -44,17 +44,17 @@ def peak() -> int:
 
 
 class Gauge(Reporter):
-    """Notes the memory when a line about an epoch is said."""
+    """Notes the memory when an epoch is reported."""
 
     def __init__(self) -> None:
         self.peaks: dict[str, list[int]] = {"head": [], "tune": []}
 
     def say(self, message: str) -> None:
-        """Prints the line, and with one of an epoch what the process has then."""
+        """Prints the message, with the memory if it reports an epoch."""
         stage = message.split()[0]
         if stage in self.peaks:
             self.peaks[stage].append(peak())
-            message += f" | {resident() / 2**20:.0f} MiB, at most {peak() / 2**20:.0f}"
+            message += f" | {resident() / 2**20:.0f} MiB, peak {peak() / 2**20:.0f}"
         print(message, flush=True)
 
 

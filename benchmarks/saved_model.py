@@ -1,7 +1,7 @@
-"""Our SavedModel against what `keras.applications` and `model.export` write, both served.
+"""Our SavedModel against that of keras.applications and `model.export`.
 
-Each is loaded in a process of its own that imports TensorFlow alone and calls the default
-signature; the two processes take turns.
+Each is loaded in its own process, which imports only TensorFlow and calls the default signature;
+the two processes take turns.
 """
 
 import argparse
@@ -37,7 +37,7 @@ for line in sys.stdin:
 
 
 def write(folder: Path, name: str) -> dict[str, Path]:
-    """Both SavedModels of one network, random weights."""
+    """Writes both SavedModels of one network with random weights."""
     import keras
 
     import keras_effnets
@@ -56,7 +56,7 @@ def write(folder: Path, name: str) -> dict[str, Path]:
 
 
 def serve(folder: Path, batch: int) -> tuple[subprocess.Popen, object]:
-    """A process that runs the model once for each line that it is given."""
+    """Starts a process that runs the model once for each line on its standard input."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVED, str(folder), str(batch)],
         stdin=subprocess.PIPE,

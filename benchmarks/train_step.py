@@ -1,7 +1,7 @@
-"""A training step, batch 16 at 224 pixels, against keras.applications and torchvision.
+"""A training step at batch size 16 and 224 pixels, against keras.applications and torchvision.
 
-All float32, the whole network trainable, SGD with momentum, two threads each; torchvision channels
-last. Each has its graph or its kernels warm before the first step that counts.
+All train the whole network in float32 by SGD with momentum on two threads; torchvision uses the
+channels-last layout. Warm-up steps are not counted.
 """
 
 import argparse

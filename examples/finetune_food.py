@@ -1,10 +1,9 @@
-"""Fine-tune EfficientNet-Lite0 on photographs of food, or of anything else.
+"""Fine-tunes EfficientNet-Lite0 on photographs of food or anything else.
 
 Usage: python examples/finetune_food.py DATA [--out RUN] [--model NAME] [--quick]
 
-DATA is a folder with a folder of pictures for each class (`DATA/pizza/1.jpg`), or with `train` and
-`test` folders of those. RUN/report.md tells what came out. Stopped at any moment, the same command
-goes on where it was.
+DATA holds one folder of images a class (`DATA/pizza/1.jpg`), or `train` and `test` folders of them.
+RUN/report.md has the result. If the run is stopped, the same command resumes it.
 """
 
 import argparse
@@ -13,10 +12,10 @@ import logging
 import keras_effnets
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-parser.add_argument("data", help="the folder of pictures")
+parser.add_argument("data", help="the folder of images")
 parser.add_argument("--out", default="food_run", help="the run's folder")
 parser.add_argument("--model", default="efficientnet_lite0", help="a name of `keras-effnets list`")
-parser.add_argument("--quick", action="store_true", help="small pictures, three epochs of the head")
+parser.add_argument("--quick", action="store_true", help="small images, three epochs of the head")
 options = parser.parse_args()
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -34,5 +33,5 @@ rows = zip(outcome.pictures.paths, outcome.pictures.targets, outcome.predicted, 
 for path, target, predicted in rows:
     if target != predicted:
         classes = outcome.pictures.classes
-        print(f"{path}: {classes[predicted]}, and is {classes[target]}")
+        print(f"{path}: predicted {classes[predicted]}, true {classes[target]}")
 print(outcome.folder / "report.md")

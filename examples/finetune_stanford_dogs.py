@@ -1,17 +1,17 @@
-"""Fine-tune a network on Stanford Dogs: 120 breeds, 12,000 pictures to learn from, 8,580 to test.
+"""Fine-tunes a network on Stanford Dogs: 120 breeds, 12,000 training and 8,580 test images.
 
 Usage: python examples/finetune_stanford_dogs.py [DATA] [--out RUN] [--model NAME]
        python examples/finetune_stanford_dogs.py --smoke
 
-DATA is the folder in which the official archives are unpacked (`Images/` and `lists/`); without it
-`tensorflow_datasets` fetches them, for which `pip install 'keras_effnets[dogs]'`. Stage one trains
-the classifier on features that are computed once, stage two the later half of the body.
-RUN/report.md tells what came out. Stopped at any moment, the same command goes on where it was.
+DATA is the folder with the unpacked official archives (`Images/` and `lists/`); by default
+`tensorflow_datasets` downloads them (`pip install 'keras_effnets[dogs]'`). Stage one trains the
+classifier on features that are computed once; stage two also trains the later half of the body.
+RUN/report.md has the result. If the run is stopped, the same command resumes it.
 
-The data set's pictures are from ImageNet's training set, on which the body was trained: expect a
-higher accuracy than on dogs of your own.
+The images are part of ImageNet's training set, on which the body was trained, so expect a higher
+accuracy than on your own photographs of dogs.
 
-`--smoke` runs all of it on a few made-up pictures of noise, in seconds, without the data set.
+`--smoke` runs everything in seconds on a few images of noise, without the data set.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("data", nargs="?", default="stanford_dogs", help="the archives' folder")
     parser.add_argument("--out", help="the run's folder; default: dogs_run")
     parser.add_argument("--model", default="efficientnet_lite0", help="a name of `list`")
-    parser.add_argument("--smoke", action="store_true", help="try it on made-up pictures")
+    parser.add_argument("--smoke", action="store_true", help="run on images of noise")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("absl").setLevel(logging.WARNING)
@@ -58,7 +58,7 @@ def smoke(model: str, out: str) -> None:
     import tensorflow_datasets as tfds
 
     with tempfile.TemporaryDirectory() as home:
-        # The made-up pictures must not stay where the real ones would be looked for.
+        # Keep the images of noise out of the user's cache of the data set.
         os.environ["KERAS_EFFNETS_HOME"] = home
         with tfds.testing.mock_data(num_examples=12):
             train("stanford_dogs", model, out, SMOKE)

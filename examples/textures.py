@@ -1,7 +1,7 @@
-"""Three textures to tell apart: squares cut from scikit-image's photographs.
+"""A data set of three textures: squares cut from scikit-image's photographs.
 
 Training squares come from the left three quarters of each photograph and test squares from the
-rest, on one grid: no pixel is in two squares.
+rest, on one grid without overlap.
 """
 
 import shutil
@@ -19,7 +19,7 @@ TRAIN_COLUMNS = 6
 
 
 def squares() -> Iterator[tuple[str, tuple[int, int, int, int]]]:
-    """Each square: "train" or "test", and its left, upper, right and lower edge in pixels."""
+    """Yields each square's part, "train" or "test", and its box: left, upper, right, lower."""
     for column in range(PHOTOGRAPH // SQUARE):
         part = "train" if column < TRAIN_COLUMNS else "test"
         for row in range(PHOTOGRAPH // SQUARE):
@@ -28,7 +28,7 @@ def squares() -> Iterator[tuple[str, tuple[int, int, int, int]]]:
 
 
 def write_textures(folder: Path) -> None:
-    """Writes `folder/train/brick/0-0.png` and so on, in place of what was in the folder."""
+    """Writes `folder/train/brick/0-0.png` and so on; replaces the folder."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in CLASSES:
         with Image.open(str(resources.files("skimage") / f"data/{name}.png")) as photograph:

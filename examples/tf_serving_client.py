@@ -1,7 +1,7 @@
-"""Asks a running TF Serving what is in pictures, over REST or gRPC.
+"""Classifies images with a running TF Serving over REST or gRPC.
 
     keras-effnets export efficientnet_lite0 --to saved-model --out served/efficientnet_lite0
-    docker run …                     # the line stands in served/efficientnet_lite0/README.md
+    docker run …                     # the command is in served/efficientnet_lite0/README.md
     python examples/tf_serving_client.py efficientnet_lite0 cat.jpg dog.jpg --grpc
 
 gRPC needs `pip install 'keras_effnets[serving]'`.
@@ -18,7 +18,7 @@ Rows = list[list[tuple[str, float]]]
 
 
 def ask_rest(address: str, model: str, pictures: list[bytes]) -> Rows:
-    """Names and scores of each picture, best first."""
+    """Returns class names and scores for each image, best first."""
     instances = [{"image_bytes": {"b64": base64.b64encode(each).decode()}} for each in pictures]
     body = json.dumps({"signature_name": "serve_bytes", "instances": instances}).encode()
     request = urllib.request.Request(
@@ -33,7 +33,7 @@ def ask_rest(address: str, model: str, pictures: list[bytes]) -> Rows:
 
 
 def ask_grpc(address: str, model: str, pictures: list[bytes]) -> Rows:
-    """The same by gRPC: half the bytes, as nothing is spelled in base64."""
+    """The same over gRPC, which needs fewer bytes because it does not encode in base64."""
     import grpc
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -57,9 +57,9 @@ def ask_grpc(address: str, model: str, pictures: list[bytes]) -> Rows:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="as models.config names it")
+    parser.add_argument("model", help="its name in models.config")
     parser.add_argument("pictures", type=Path, nargs="+")
-    parser.add_argument("--grpc", action="store_true", help="instead of REST")
+    parser.add_argument("--grpc", action="store_true", help="use gRPC instead of REST")
     parser.add_argument("--address", help="default: localhost:8501, for gRPC localhost:8500")
     options = parser.parse_args()
     ask = ask_grpc if options.grpc else ask_rest

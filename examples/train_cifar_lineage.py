@@ -1,10 +1,10 @@
-"""Train small members of the lineage on small pictures, and plot accuracy against parameters.
+"""Trains small networks on small images and plots accuracy against parameters.
 
 Usage: python examples/train_cifar_lineage.py [FOLDER] [--side 8] [--out FILE.png]
 
-The networks that were published for CIFAR, from Network in Network to DenseNet-BC, some made
-narrower or shallower by their builders' knobs. FOLDER has a folder of pictures for each class, or
-`train` and `test` folders of those; without it they read scikit-learn's handwritten digits.
+These are the networks published for CIFAR, from Network in Network to DenseNet-BC, some of them
+narrower or shallower. FOLDER holds one folder of images a class, or `train` and `test` folders of
+them; the default is scikit-learn's handwritten digits.
 """
 
 import argparse
@@ -49,14 +49,14 @@ def arrays(pictures: data.Pictures, side: int) -> tuple[np.ndarray, np.ndarray]:
 def train(model: keras.Model, pictures: tuple[np.ndarray, np.ndarray], epochs: int) -> None:
     schedule = keras.optimizers.schedules.CosineDecay(1e-3, epochs * -(-len(pictures[0]) // 64))
     optimizer, loss = keras.optimizers.AdamW(schedule), "categorical_crossentropy"
-    # XLA would compile a deep network for longer than it then saves.
+    # For a deep network XLA's compilation takes longer than it saves.
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
     model.fit(*pictures, batch_size=64, epochs=epochs, verbose=0)
 
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-parser.add_argument("folder", nargs="?", help="of class folders; default: the digits")
-parser.add_argument("--side", type=int, default=8, help="of the pictures, pixels")
+parser.add_argument("folder", nargs="?", help="class folders; default: handwritten digits")
+parser.add_argument("--side", type=int, default=8, help="image size, pixels")
 parser.add_argument("--out", default="lineage.png", help="the plot")
 parser.add_argument("--quick", action="store_true", help="two networks, one epoch")
 options = parser.parse_args()
@@ -67,8 +67,8 @@ with tempfile.TemporaryDirectory() as digits:
     learnt, judged = arrays(rest, options.side), arrays(test, options.side)
 common = {"weights": None, "classes": len(splits.classes), "input_shape": learnt[0].shape[1:]}
 axes = (figure := Figure(figsize=(8, 5), dpi=120, layout="constrained")).subplots()
-for name, (build, knobs) in list(LINEAGE.items())[:: 4 if options.quick else 1]:
-    model = build(**common, **knobs)
+for name, (build, variant) in list(LINEAGE.items())[:: 4 if options.quick else 1]:
+    model = build(**common, **variant)
     train(model, learnt, 1 if options.quick else 5)
     share = model.evaluate(*judged, batch_size=256, verbose=0)[1]
     parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)

@@ -1,8 +1,8 @@
-"""Fuzzes the checkpoint reader by coverage: whatever it raises but its own error is a finding.
+"""Coverage-guided fuzzing of the checkpoint reader; any error but its own is a finding.
 
-Use: `make fuzz`, or `python fuzz/fuzz_reader.py CORPUS [an option of libFuzzer] ...`. The first
-byte of an input says what the rest is: a file; or a pickle to be put into a sound zip, whose
-checksum no fuzzer could guess; or one to be put into a file of the older format.
+Usage: `make fuzz`, or `python fuzz/fuzz_reader.py CORPUS [libFuzzer option] ...`. The first byte of
+an input selects what the rest is: a file; a pickle for a valid zip, whose checksum a fuzzer could
+not guess; or a pickle for a file of the older format.
 """
 
 import os
@@ -20,21 +20,21 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from crafted import CONTAINERS, write
 from mutate import mutate
 
-# Memory where there is such a folder, so that the disk is not what is tested.
+# Prefer memory, so that the disk does not limit the speed.
 _MEMORY = Path("/dev/shm")
 _FOLDER = _MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())
 _PATH = _FOLDER / f"keras_effnets_fuzz_{os.getpid()}.pth"
 _HDF5_START = b"\x89HDF"
-# A tensor with a stride of 0 may have any size.
+# A tensor with a stride of 0 can claim any size.
 _MAX_BYTES_READ = 1 << 20
 
 
 def read_one(data: bytes) -> None:
-    """Reads one input as a checkpoint, and every number in it."""
+    """Reads one input as a checkpoint, and all its values."""
     kind, content = data[:1], data[1:]
     if kind == b"\0":
         if content.startswith(_HDF5_START):
-            return  # read by a library in C, whose faults are not this project's to find
+            return  # read by a C library, which is not under test
         _PATH.write_bytes(content)
     else:
         write(_PATH, CONTAINERS[kind == b"\2"], content)
@@ -52,7 +52,7 @@ def read_one(data: bytes) -> None:
 
 
 def change(data: bytes, max_size: int, seed: int) -> bytes:
-    """Makes the next input from one: a pickle mostly by opcodes, all else by bytes."""
+    """Mutates an input: pickles mostly by opcode, everything else by byte."""
     source = random.Random(seed)
     if data[:1] in (b"", b"\0") or source.random() < 0.3:
         return atheris.Mutate(data, max_size)

@@ -1,4 +1,4 @@
-"""Changes pickles opcode by opcode: changed byte by byte, they hardly ever remain one."""
+"""Mutates pickles by opcode, because mutation by byte hardly ever leaves a valid pickle."""
 
 import contextlib
 import pickletools
@@ -33,11 +33,11 @@ PIECES = (
         b"q\x00",
     ),
 )
-"""What may be put into a pickle: opcodes, the names it may use, and what torch makes of them."""
+"""The pieces to insert: opcodes, allowed names, and the structures that torch writes."""
 
 
 def mutate(pickle: bytes, source: random.Random) -> bytes:
-    """Returns the pickle with some of its opcodes taken out, put in, repeated or exchanged."""
+    """Returns the pickle with some opcodes removed, inserted, repeated or replaced."""
     parts = _opcodes(pickle)
     for _ in range(source.choice((1, 1, 2, 4))):
         place = source.randrange(len(parts) + 1)
@@ -55,7 +55,7 @@ def mutate(pickle: bytes, source: random.Random) -> bytes:
 
 
 def _opcodes(pickle: bytes) -> list[bytes]:
-    """Splits a pickle; what is none of it any more is the last part."""
+    """Splits a pickle into opcodes; any invalid rest is the last part."""
     starts = []
     with contextlib.suppress(ValueError):
         starts.extend(start for _, _, start in pickletools.genops(pickle) if start is not None)

@@ -1,4 +1,4 @@
-"""Writes good checkpoints for the fuzzer to begin with, and the words that it may put into them."""
+"""Writes valid checkpoints as the fuzzer's corpus, and the dictionary of words to insert."""
 
 import json
 import struct
@@ -11,12 +11,12 @@ from weights_tools.formats.torch_format import globals as torch_globals
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from crafted import ORDERED_DICT, PROTO, STORAGE_ID, legacy, state_dict, tensor, text
 
-# The first byte of an input says what the rest is: see `fuzz_reader.py`.
+# The first byte of an input selects what the rest is; see `fuzz_reader.py`.
 AS_FILE, IN_ZIP, IN_LEGACY = b"\0", b"\1", b"\2"
 
 
 def pickles() -> list[bytes]:
-    """One for each way in which torch describes a tensor."""
+    """One pickle for each way in which torch describes a tensor."""
     parameter = b"ctorch._utils\n_rebuild_parameter\n(" + tensor() + b"\x88" + ORDERED_DICT + b"tR"
     marked = b"ctorch._utils\n_rebuild_parameter_with_state\n("
     marked += tensor() + b"\x88" + ORDERED_DICT + b"}" + text("lr") + b"K\x01stR"
@@ -47,7 +47,7 @@ def pickles() -> list[bytes]:
 
 
 def zip_files(folder: Path) -> list[bytes]:
-    """A plain archive, and a compressed one of a big-endian machine."""
+    """A plain archive and a compressed big-endian one."""
     files = []
     for method, order in ((zipfile.ZIP_STORED, b"little"), (zipfile.ZIP_DEFLATED, b"big")):
         path = folder / "seed.pth"
@@ -61,7 +61,7 @@ def zip_files(folder: Path) -> list[bytes]:
 
 
 def safetensors_files() -> list[bytes]:
-    """One for each width of numbers."""
+    """One file for each element size."""
     files = []
     for dtype, size in (("F32", 4), ("BF16", 2), ("C64", 8), ("F8_E4M3", 1)):
         header = {
@@ -75,7 +75,7 @@ def safetensors_files() -> list[bytes]:
 
 
 def main() -> None:
-    """Fills the folder that is named on the command line."""
+    """Fills the folder named on the command line."""
     folder = Path(sys.argv[1])
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,10 @@ if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
         "unset that variable"
     )
 
-from keras_effnets.analysis.seeing import feature_grid, feature_maps, grad_cam, overlay
+from keras_effnets.analysis.benchmark import benchmark, contenders
+from keras_effnets.analysis.seeing import GradCAM, feature_grid, feature_maps, grad_cam, overlay
 from keras_effnets.analysis.summary import Summary, summary
-from keras_effnets.images.labels import Prediction, decode_predictions, imagenet_classes
+from keras_effnets.images.class_names import Prediction, decode_predictions, imagenet_classes
 from keras_effnets.images.preprocessing import load_image, preprocess_input
 from keras_effnets.images.preset import Preset
 from keras_effnets.models import *  # noqa: F403
@@ -31,11 +32,11 @@ from keras_effnets.models.surgery import (
 from keras_effnets.prediction import Predictor
 from keras_effnets.training import finetune
 from keras_effnets.training.optimizer import LayerwiseAdamW
-from keras_effnets.version import VERSION
 from keras_effnets.weights.catalog import WeightsInfo
+from weights_tools import __version__ as __version__
 
-__version__ = VERSION
 __all__ = [
+    "GradCAM",
     "LayerwiseAdamW",
     "ModelInfo",
     "Prediction",
@@ -43,7 +44,9 @@ __all__ = [
     "Preset",
     "Summary",
     "WeightsInfo",
+    "benchmark",
     "body",
+    "contenders",
     "create_model",
     "decode_predictions",
     "feature_extractor",

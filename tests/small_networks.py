@@ -10,7 +10,7 @@ import numpy as np
 from shrinking import narrow, shallow
 
 import keras_effnets
-from keras_effnets.export.parity import probe_pictures
+from keras_effnets.export.parity import probe_images
 from keras_effnets.images.preprocessing import preprocess_input
 from keras_effnets.layers import Preprocessing, nested_layers
 from keras_effnets.models import (
@@ -32,7 +32,7 @@ from keras_effnets.models import (
     resnet_cifar as cifar_resnet,
 )
 from keras_effnets.models.builder import create
-from keras_effnets.models.mobilenet_v3 import Row
+from keras_effnets.models.mobilenet_v3 import V3Row
 from keras_effnets.plan.config import Stage
 
 Build = Callable[..., keras.Model]
@@ -45,8 +45,8 @@ def _eighth(config: Any) -> Any:
 
 def _built(module: Any, config: Any, side: int) -> tuple[Build, int]:
     def build(**options: Any) -> keras.Model:
-        knobs = {key: options.pop(key) for key in ("output_stride",) if key in options}
-        return create(module.build, replace(config, name="small", **knobs), options)
+        own = {key: options.pop(key) for key in ("output_stride",) if key in options}
+        return create(module.build, replace(config, name="small", **own), options)
 
     return build, side
 
@@ -56,10 +56,10 @@ _V2_STAGES = tuple(
     for expansion, strides, filters in ((1, 1, 8), (4, 2, 8), (4, 2, 16), (4, 2, 16), (6, 2, 24))
 )
 _V3_TABLE = (
-    (Row(3, 16, 8, True, "relu", 2),),
-    (Row(3, 24, 8, False, "relu", 2), Row(5, 40, 8, True, "hard_swish", 1)),
-    (Row(5, 48, 16, True, "hard_swish", 2),),
-    (Row(5, 96, 16, True, "hard_swish", 2),),
+    (V3Row(3, 16, 8, True, "relu", 2),),
+    (V3Row(3, 24, 8, False, "relu", 2), V3Row(5, 40, 8, True, "hard_swish", 1)),
+    (V3Row(5, 48, 16, True, "hard_swish", 2),),
+    (V3Row(5, 96, 16, True, "hard_swish", 2),),
 )
 _LITE = replace(efficientnet_lite.VARIANTS[0], width=0.25, depth=0.1)
 _DENSE = densenet.DenseNetConfig(
@@ -152,7 +152,7 @@ def enliven(model: keras.Model) -> None:
     for layer in norms:
         layer.momentum = 0.0
     *sides, channels = model.input_shape[1:]
-    pixels = probe_pictures((*(side or 64 for side in sides), channels), 8)
+    pixels = probe_images((*(side or 64 for side in sides), channels), 8)
     if any(isinstance(layer, Preprocessing) for layer in model.layers):
         pixels = preprocess_input(pixels, model)
     model(pixels, training=True)

@@ -1,4 +1,4 @@
-"""The examples run, as a user runs them, and leave what they say."""
+"""The examples run as a user runs them and write what they promise."""
 
 import csv
 import itertools
@@ -19,7 +19,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def run(example, *arguments, folder):
-    """What an example prints, run in a folder."""
+    """Runs an example in a folder and returns its standard output."""
     result = subprocess.run(
         [sys.executable, EXAMPLES / f"{example}.py", *map(str, arguments)],
         cwd=folder,
@@ -32,8 +32,8 @@ def run(example, *arguments, folder):
     return result.stdout
 
 
-def parts_of_the_run(folder):
-    """The result in the report of a run, whose pictures are all there."""
+def result_of_the_run(folder):
+    """Checks a run's files and returns the result in its report."""
     for name in ("best.keras", "curves.png", "confusion.png", "labels.txt", "metrics.csv"):
         assert (folder / name).stat().st_size
     (line,) = re.findall(r"^test accuracy: .* % \(.*\)$", (folder / "report.md").read_text(), re.M)
@@ -86,13 +86,13 @@ def test_the_textures_are_cut_where_they_say(textures, tmp_path):
 def test_food(tmp_path):
     write_pictures(tmp_path / "food")
     printed = run("finetune_food", "food", "--quick", folder=tmp_path).splitlines()
-    assert printed[0] == parts_of_the_run(tmp_path / "food_run")
+    assert printed[0] == result_of_the_run(tmp_path / "food_run")
     assert printed[-1] == "food_run/report.md"
     # The mistakes are listed between the two.
     with (tmp_path / "food_run" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     wrong = [
-        f"{row['path']}: {row['predicted']}, and is {row['class']}"
+        f"{row['path']}: predicted {row['predicted']}, true {row['class']}"
         for row in rows
         if row["class"] != row["predicted"]
     ]
@@ -103,7 +103,7 @@ def test_food(tmp_path):
 @pytest.mark.full
 def test_dogs(tmp_path):
     printed = run("finetune_stanford_dogs", "--smoke", folder=tmp_path).splitlines()
-    assert printed == [parts_of_the_run(tmp_path / "dogs_smoke_run"), "dogs_smoke_run/report.md"]
+    assert printed == [result_of_the_run(tmp_path / "dogs_smoke_run"), "dogs_smoke_run/report.md"]
     assert len((tmp_path / "dogs_smoke_run" / "labels.txt").read_text().splitlines()) == 120
     # Again, it has nothing left to do, and says the same.
     assert run("finetune_stanford_dogs", "--smoke", folder=tmp_path).splitlines() == printed
@@ -130,7 +130,7 @@ def test_the_demo(tmp_path):
     pretrained.checkpoint()
     for _ in range(2):
         printed = run("demo", "demo", folder=tmp_path)
-        line = parts_of_the_run(tmp_path / "demo" / "textures_run")
+        line = result_of_the_run(tmp_path / "demo" / "textures_run")
         assert line in printed.splitlines()
         correct = int(re.search(r"\((\d+) of 48\)", line)[1])
         assert correct >= 44

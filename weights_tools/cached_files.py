@@ -1,4 +1,4 @@
-"""What is in the cache of published checkpoints, and what of it is of use to this release."""
+"""Lists the cache of published checkpoints, and which files this release uses."""
 
 import re
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from pathlib import Path
 from filelock import Timeout
 
 from keras_effnets.weights import cache
+from keras_effnets.weights.cache import RULES_VERSION
 from keras_effnets.weights.catalog import WEIGHTS, WeightsInfo
-from weights_tools.convert import RULES_VERSION
 
 CONVERSION, DOWNLOAD, TEMPORARY, LOCK = "conversion", "download", "temporary", "lock"
 _CONVERTED = re.compile(
     r"(?P<model>\w+)-(?P<set>.+)-(?P<source>[0-9a-f]{8})-rules(?P<rules>\w+)\.safetensors"
 )
-# As `download.partial_name` and `weights_file.replacing` name what is not whole yet.
+# The names of unfinished files, from `download.partial_name` and `atomic.replacing`.
 _UNFINISHED = re.compile(r"\.(?P<name>.+)\.(partial|[a-z0-9_]{8})")
 
 
@@ -25,15 +25,15 @@ class Cached:
 
     Attributes:
         kind: `CONVERSION`, `DOWNLOAD`, `TEMPORARY` or `LOCK`.
-        path: Of the file.
-        name: Of the download or conversion that it is, or is for.
-        model: That has the weights.
-        weights_set: Of the model.
+        path: The file.
+        name: The download or conversion that it is, or belongs to.
+        model: The network with these weights.
+        weights_set: The published set.
         bytes: Its size.
         modified: Seconds since 1970.
-        rules: The version of the rules that a conversion followed.
+        rules: The version of a conversion's rules.
         is_used: Whether this release may open it again.
-        note: Why it may, or may not.
+        note: Why, or why not.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Cached:
 
 
 def cached() -> Iterator[Cached]:
-    """Every file that this project put into the cache; whatever else is there is left out."""
+    """Every file that this project put into the cache; others are left out."""
     root = cache.home()
     for folder, describe in ((cache.DOWNLOADS, _download), (cache.CONVERTED, _conversion)):
         for path in _files(root / folder):
@@ -63,7 +63,7 @@ def cached() -> Iterator[Cached]:
 
 
 def remove(file: Cached) -> bool:
-    """Removes a file and its lock, unless a process is at work on it: then it is False."""
+    """Removes a file and its lock; returns False if a process is using it."""
     lock = cache.lock(cache.home(), file.name)
     path = Path(lock.lock_file)
     path.parent.mkdir(exist_ok=True)
@@ -88,7 +88,7 @@ def _download(path: Path, name: str) -> Cached | None:
     for model, info in _sets():
         if info.url is None or cache.download_name(info) != name:
             continue
-        conversion = cache.conversion_name(info, model, RULES_VERSION)
+        conversion = cache.conversion_name(info, model)
         is_converted = cache.find(cache.CONVERTED, conversion) is not None
         return Cached(
             kind=DOWNLOAD,
@@ -100,7 +100,7 @@ def _download(path: Path, name: str) -> Cached | None:
             modified=path.stat().st_mtime,
             rules=None,
             is_used=not is_converted,
-            note="is converted" if is_converted else "is to be converted",
+            note="converted" if is_converted else "not converted yet",
         )
     return None
 
@@ -115,9 +115,9 @@ def _conversion(path: Path, name: str) -> Cached | None:
         for owner, info in _sets()
     )
     if rules != RULES_VERSION:
-        note = f"by rules {rules}; this release has {RULES_VERSION}"
+        note = f"rules {rules}; this release has {RULES_VERSION}"
     else:
-        note = "is loaded" if is_known else "of a set that this release does not know"
+        note = "current" if is_known else "a set unknown to this release"
     return Cached(
         kind=CONVERSION,
         path=path,
@@ -133,4 +133,4 @@ def _conversion(path: Path, name: str) -> Cached | None:
 
 
 def _left_over(file: Cached, kind: str) -> Cached:
-    return replace(file, kind=kind, is_used=False, note="left over, unless a process is at work")
+    return replace(file, kind=kind, is_used=False, note="left over, unless a process is using it")

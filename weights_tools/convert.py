@@ -1,4 +1,4 @@
-"""From a foreign checkpoint to a network's weights, totally or not at all."""
+"""Converts a foreign checkpoint to a network's weights, completely or not at all."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,47 +15,42 @@ import h5py
 
 from keras_effnets.images.preset import Preset
 from keras_effnets.models.registry import get_builder
-from keras_effnets.plan.config import ModelConfig
 from keras_effnets.plan.deferred import outline
 from keras_effnets.weights.cache import sha256
-from keras_effnets.weights.catalog import WeightsInfo, find_by_hash
+from keras_effnets.weights.catalog import find_by_hash
 from keras_effnets.weights.conversion import Conversion
+from keras_effnets.weights.published import provenance
 from weights_tools.formats.checkpoint import read_checkpoint
-from weights_tools.formats.digests import OURS
-from weights_tools.formats.our_format import LAYOUT, digest, write_weights_file
+from weights_tools.formats.our_format import LAYOUT, OURS, digest, write_weights_file
 
-__all__ = ["OUTPUTS", "RULES_VERSION", "Conversion", "Report", "convert"]
-
-RULES_VERSION = "2"
-"""Part of the names under which conversions are cached: changes when a rule does."""
 OUTPUTS = (".safetensors", ".keras", ".weights.h5")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What a conversion did."""
+class ConversionReport:
+    """A conversion's result."""
 
     model: str
     source: str
     evidence: str
     place: str
-    """Where in the file the network was: a wrapper, or what stood before all names; or empty."""
+    """Where in the file the network was: a wrapper or a prefix; or empty."""
     profile: str
     preset: Preset
     preset_origin: str
     weights_set: str | None
-    """The published set that the checkpoint is, by its hash."""
+    """The published set with the checkpoint's hash, if any."""
     sha256: str
     classes: int
-    """Of the classifier that was written; 0 for none."""
+    """Outputs of the classifier that was written; 0 for none."""
     head: str
-    """Where the classifier came from, or why there is none."""
+    """Where the classifier comes from, or why there is none."""
     tensors: int
     cast: dict[str, int]
-    """How many tensors of each type became float32."""
+    """The number of tensors of each type that became float32."""
     left_out: tuple[str, ...]
     measured: dict[str, Any]
-    """By `verify`; empty where it was not asked for."""
+    """`verify`'s figures; empty without `verify`."""
     out: Path
 
 
@@ -71,26 +66,26 @@ def convert(
     settings: Mapping[str, Any] | None = None,
     verify: bool = False,
     against: str | os.PathLike[str] | None = None,
-) -> Report:
-    """Converts a checkpoint into a file of ours, or one of Keras's.
+) -> ConversionReport:
+    """Converts a checkpoint to a file of ours or of Keras's.
 
     Args:
-        path: Of the checkpoint: `.pth`, `.pt`, `.bin`, `.safetensors`, `.keras` or `.h5`.
-        model: Name of the network, as `keras_effnets.list_models` gives it.
-        out: File to write: `.safetensors` (ours), `.keras` (a whole model) or `.weights.h5`.
-        source: Whose names the checkpoint has; None finds out.
-        profile: Decides where two sources have the same names.
-        include_top: Whether the classifier is converted, if there is one.
-        allow_nonfinite: Whether NaN and infinity are taken as they are.
-        settings: What no shape tells of the network that the checkpoint was trained in, by the
-            config's field: `{"stride": "v1"}` for a ResNet that strides as the paper's.
-        verify: Whether the result is compared with the original first, by
-            `weights_tools.verify.verify`; what was measured is then kept in the file.
+        path: The checkpoint: `.pth`, `.pt`, `.bin`, `.safetensors`, `.keras` or `.h5`.
+        model: The network's name, as in `keras_effnets.list_models`.
+        out: The file to write: `.safetensors` (ours), `.keras` (a whole model) or `.weights.h5`.
+        source: The source of the checkpoint's key names; None detects it.
+        profile: Decides between sources with the same names.
+        include_top: Whether to convert the classifier, if there is one.
+        allow_nonfinite: Whether to accept NaN and infinity.
+        settings: Options of the trained network that no shape reveals, by the config's field:
+            `{"stride": "v1"}` for a ResNet with the paper's strides.
+        verify: Whether to compare the result with the original first, with
+            `weights_tools.verify.verify`; the file then records the figures.
         against: The original to compare with, if not the checkpoint itself.
 
     Raises:
-        ValueError: For an unknown model or source, another ending, or a checkpoint that does not
-            fit or, with `verify`, gives other numbers; nothing is written then.
+        ValueError: For an unknown model, source or ending, or a checkpoint that does not fit or,
+            with `verify`, gives other numbers; nothing is written then.
         OSError: If a file cannot be read or written.
     """
     out = Path(out)
@@ -98,10 +93,10 @@ def convert(
         raise ValueError(f"out={str(out)!r} does not end in one of {', '.join(OUTPUTS)}")
     builder = get_builder(model)
     settings = dict(settings or {})
-    if unknown := settings.keys() - set(builder.config.settled):
+    if unknown := settings.keys() - set(builder.config.fixed_by_weights):
         raise ValueError(
-            f"{', '.join(unknown)}: nothing that {model} leaves open; that is "
-            + (", ".join(builder.config.settled) or "nothing")
+            f"settings={', '.join(unknown)}: {model} has no such setting; it has "
+            + (", ".join(builder.config.fixed_by_weights) or "none")
         )
     digest = sha256(Path(path)) if Path(path).is_file() else ""
     known = find_by_hash(model, digest)
@@ -120,18 +115,18 @@ def convert(
     options |= settings
     shapes = outline(partial(builder, weights=None, profile=conversion.profile, **options))
     values = conversion.values(shapes)
-    provenance = _provenance(conversion, config, known, digest)
+    recorded = provenance(conversion, config, known, digest)
     if verify:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
             converted = Path(folder) / "unverified.safetensors"
-            write_weights_file(converted, shapes, values, provenance)
-            provenance["measured"] = _measured(converted, model, against or path, conversion.source)
-    write = partial(write_weights_file, shapes=shapes, tensors=values, metadata=provenance)
+            write_weights_file(converted, shapes, values, recorded)
+            recorded["measured"] = _measured(converted, model, against or path, conversion.source)
+    write = partial(write_weights_file, shapes=shapes, tensors=values, metadata=recorded)
     if out.suffix == ".safetensors":
         write(out)
     else:
         _save_with_keras(write, partial(builder, **options), out)
-    return Report(
+    return ConversionReport(
         model=model,
         source=conversion.source,
         evidence=conversion.evidence,
@@ -146,48 +141,28 @@ def convert(
         tensors=len(values),
         cast=dict(Counter(conversion.cast.values())),
         left_out=tuple(conversion.left_out),
-        measured=provenance.get("measured", {}),
+        measured=recorded.get("measured", {}),
         out=out,
     )
-
-
-def _provenance(
-    conversion: Conversion, config: ModelConfig, known: WeightsInfo | None, digest: str
-) -> dict[str, Any]:
-    return {
-        "model": config.name,
-        "config": asdict(config),
-        "profile": conversion.profile,
-        "preset": config.input_preset.to_dict(),
-        "settings": config.settings,
-        "counters": conversion.counters,
-        "classes": conversion.classes,
-        "source": conversion.source,
-        "source_file": conversion.checkpoint.path.name,
-        "source_sha256": digest,
-        "rules": RULES_VERSION,
-        "weights_set": known.name if known else "",
-        "license": known.license if known else "unspecified",
-    }
 
 
 def _measured(
     converted: Path, model: str, against: str | os.PathLike[str], source: str
 ) -> dict[str, Any]:
-    """How far the conversion is from its original; ValueError where that is too far."""
+    """`verify`'s figures for a conversion; ValueError if it differs from its original."""
     from weights_tools.verify import verify
 
     found = verify(converted, model, against=against, source=source)
     if found.first is not None:
         raise ValueError(
-            f"{os.fspath(against)} as {model} differs from the original from "
-            f"{found.first.sublayer} on: {found.first.reason}"
+            f"{os.fspath(against)} as {model} first differs from the original in "
+            f"{found.first.sublayer}: {found.first.reason}"
         )
     return found.summary()
 
 
 def _save_with_keras(write: Any, builder: Any, out: Path) -> None:
-    """Writes a file of ours, and has Keras save the network that is built from that."""
+    """Writes a file of ours, builds the network from it, and saves that with Keras."""
     ending = next(ending for ending in OUTPUTS if out.name.endswith(ending))
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         ours, whole = Path(folder) / "ours.safetensors", Path(folder) / f"model{ending}"

@@ -1,7 +1,7 @@
-"""From a network of ours to a state dict that the original PyTorch network loads strictly.
+"""Exports a network as a state dict that the original PyTorch network loads strictly.
 
-Its profile decides where it may go: a network that pads as TensorFlow does would load into one
-that pads as PyTorch does, and answer wrongly without a word.
+The profile decides which networks are allowed: one that pads like TensorFlow would load into one
+that pads like PyTorch, and silently give wrong answers.
 """
 
 import os
@@ -16,35 +16,36 @@ import safetensors.numpy
 
 from keras_effnets.images.preset import Preset
 from keras_effnets.models.registry import get_builder
-from keras_effnets.plan.profile import check_profile
-from keras_effnets.weights.names.rule import inverse
-from weights_tools.export_source import Donor, find_donor
-from weights_tools.formats.our_format import replacing
+from keras_effnets.plan.config import check_profile
+from keras_effnets.weights.names.rule import Rule, Source, inverse
+from weights_tools.export_source import ExportSource, find_source
+from weights_tools.formats.atomic import replacing
 from weights_tools.formats.torch_format.writer import write_torch_file
-from weights_tools.rules import Rule, Source, sources_of
 
 TARGETS = ("torchvision", "timm", "timm_tf", "efficientnet_pytorch")
-"""Whose networks are PyTorch's, of all the sources that rules know."""
+"""Sources whose networks are in PyTorch."""
 OUTPUTS = (".pth", ".pt", ".bin", ".safetensors")
 COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What an export did."""
+class ExportReport:
+    """An export's result."""
 
     model: str
     to: str
+    architecture: str
+    """The target library's name of the network."""
     profile: str
     preset: Preset
-    """How the network wants its pictures: outside it in PyTorch."""
+    """How the network expects its images, which PyTorch prepares outside it."""
     classes: int
     tensors: int
-    """Without the counters."""
+    """Tensors written, without the counters."""
     counters: int
-    """Batch counters, which Keras has not."""
+    """Batch counters, which Keras does not have."""
     counted: int
-    """How many of them the file remembers from its original; the others are 0."""
+    """Counters with the original's value; the others are 0."""
     out: Path
 
 
@@ -55,22 +56,22 @@ def export_torch(
     to: str,
     name: str | None = None,
     profile: str | None = None,
-) -> Report:
-    """Writes a network's weights as the state dict of another library's network.
+) -> ExportReport:
+    """Writes a network's weights as a PyTorch library's state dict.
 
     Args:
-        model: The name of a network, for its default weights; a file of ours (`.safetensors`,
-            `.keras`, `.weights.h5`); or a model that a builder of ours made, with any number of
+        model: A network's name, for its default weights; a file of ours (`.safetensors`,
+            `.keras`, `.weights.h5`); or a model from one of our builders, with any number of
             classes.
-        out: File to write: `.pth`, `.pt` or `.bin` (PyTorch's), or `.safetensors`.
-        to: Whose network: one of `TARGETS`.
-        name: Of the network, as `keras_effnets.list_models` gives it, where neither the file's
-            header nor the model's name says it.
-        profile: `"torch"` or `"tensorflow"`, where the file does not say it: `.weights.h5`
+        out: The file to write: `.pth`, `.pt` or `.bin` (PyTorch's), or `.safetensors`.
+        to: The target, one of `TARGETS`.
+        name: The network's name, as in `keras_effnets.list_models`, if neither the file's header
+            nor the model's name gives it.
+        profile: `"torch"` or `"tensorflow"`, if the file does not record it: `.weights.h5`
             written by Keras.
 
     Raises:
-        ValueError: For a network that `to` has not, or not with this profile; one without its
+        ValueError: For a network that `to` does not have, or not with this profile; one without
             classifier, with dilated blocks or other variables; an unknown name or ending.
             Nothing is written then.
         OSError: If a file cannot be read or written.
@@ -83,9 +84,10 @@ def export_torch(
     if profile is not None:
         check_profile(profile)
     if not isinstance(model, keras.Model) and out.resolve() == Path(model).resolve():
-        raise ValueError(f"out={str(out)!r} is the file to export from")
-    donor = find_donor(model, name, profile)
-    rules, tensors = _state_dict(donor, _source(donor, to))
+        raise ValueError(f"out={str(out)!r} is the file to be exported")
+    network = find_source(model, name, profile)
+    source = _source(network, to)
+    rules, tensors = _state_dict(network, source)
     if out.suffix == ".safetensors":
         # In C order, because safetensors 0.8 writes a view's memory as it lies.
         arrays = {key: np.asarray(tensor(), order="C") for key, tensor in tensors.items()}
@@ -99,64 +101,69 @@ def export_torch(
         for rule in rules
         if rule.target.startswith("classifier/") and rule.target.endswith("/bias")
     )
-    return Report(
-        model=donor.config.name,
+    return ExportReport(
+        model=network.config.name,
         to=to,
-        profile=donor.config.profile,
-        preset=donor.preset,
+        architecture=str(source.architecture(network.config)),
+        profile=network.config.profile,
+        preset=network.preset,
         classes=len(tensors[bias]()),
         tensors=len(rules),
         counters=len(tensors) - len(rules),
-        counted=len(donor.counters),
+        counted=len(network.counters),
         out=out,
     )
 
 
-def _source(donor: Donor, to: str) -> Source:
-    """How `to` spells the network's checkpoints; ValueError where its network is another."""
-    config = donor.config
-    spellings = {key: s for key, s in sources_of(config).items() if key in TARGETS}
+def _source(network: ExportSource, to: str) -> Source:
+    """The target's source of key names; ValueError if its network is a different one."""
+    config = network.config
+    spellings = {
+        key: spelling
+        for key, spelling in config.spellings.items()
+        if key in TARGETS and spelling.architecture(config) is not None
+    }
     fitting = [
         key
         for key, spelling in spellings.items()
         if spelling.profile == config.profile
-        and (spelling.epsilon or config.habits.epsilon) == donor.epsilon
+        and (spelling.epsilon or config.conventions.epsilon) == network.epsilon
     ]
-    usual = replace(get_builder(config.name).config, profile=config.profile).settings
-    if config.settings != usual:
+    usual = replace(get_builder(config.name).config, profile=config.profile).fixed_options
+    if config.fixed_options != usual:
         raise ValueError(
-            f"to={to!r}: {donor.what} is of {config.settings}, and the network there of {usual}"
+            f"to={to!r}: {network.what} has {config.fixed_options}, the network there {usual}"
         )
     if to in fitting:
         return spellings[to]
     if to not in spellings:
-        reason = f"to={to!r}: no network there is known to be {config.name}"
+        reason = f"to={to!r} has no {config.name}"
     else:
         reason = (
-            f"to={to!r}: {donor.what} is of profile {config.profile!r}, with an epsilon of "
-            f"{donor.epsilon}, and would load there and give other answers"
+            f"to={to!r}: {network.what} has profile {config.profile!r} and epsilon "
+            f"{network.epsilon}, so it would load there and give wrong answers"
         )
     raise ValueError(f"{reason}; to={' or '.join(map(repr, fitting)) or 'nothing'} fits")
 
 
 def _state_dict(
-    donor: Donor, source: Source
+    network: ExportSource, source: Source
 ) -> tuple[list[Rule], Mapping[str, Callable[[], np.ndarray]]]:
-    """What gives each tensor, by its name there and in the order of the network there."""
-    rules = list(source.rules(donor.config))
+    """The rules, and a function for each tensor, by the target's names and in its order."""
+    rules = list(source.rules(network.config))
     targets = {rule.target for rule in rules}
-    missing = [f"missing: {name}" for name in targets if name not in donor.values]
-    unexpected = [f"unexpected: {name}" for name in donor.values if name not in targets]
+    missing = [f"missing: {name}" for name in targets if name not in network.values]
+    unexpected = [f"unexpected: {name}" for name in network.values if name not in targets]
     if problems := sorted([*missing, *unexpected]):
         raise ValueError(
-            f"{donor.what} is not a whole {donor.config.name}:\n  " + "\n  ".join(problems)
+            f"{network.what} is not a whole {network.config.name}:\n  " + "\n  ".join(problems)
         )
     tensors: dict[str, Callable[[], np.ndarray]] = {}
     for rule in rules:
-        tensors[rule.source] = partial(_tensor, rule.kind, donor.values[rule.target])
+        tensors[rule.source] = partial(_tensor, rule.kind, network.values[rule.target])
         norm, dot, last = rule.source.rpartition(".")
         if last == "running_var":
-            count = donor.counters.get(rule.target.removesuffix("/moving_variance"), 0)
+            count = network.counters.get(rule.target.removesuffix("/moving_variance"), 0)
             tensors[f"{norm}{dot}{COUNTER}"] = partial(np.array, count, np.int64)
     return rules, tensors
 

@@ -1,1 +1,1 @@
-"""Numbers and pictures of networks: multiply-adds, summaries, comparisons, benchmarks, Grad-CAM."""
+"""Analysis of networks: multiply-adds, summaries, comparisons, benchmarks, Grad-CAM."""

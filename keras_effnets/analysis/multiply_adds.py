@@ -1,19 +1,20 @@
-"""Multiply-adds by rule for each kind of layer, after one of two definitions.
+"""Rules for multiply-adds, one for each kind of layer, by two definitions.
 
 `"paper"`, as papers and torchvision's `_ops` count: each use of a convolution's, dense layer's or
 recurrent layer's kernel. Biases, normalisation, activations, pooling and look-ups are free.
 
-`"torchinfo"`, as torchinfo 1.8 counts: each trainable value of a convolution, its bias too, once
-at each place of the output; those of a recurrent layer once a step; those of any other layer once
-a sample, wherever else the layer is applied.
+`"torchinfo"`, as torchinfo 1.8 counts: each trainable value of a convolution, bias included, once
+per place of the output; of a recurrent layer once per step; of any other layer once per sample,
+even if the layer is applied at many places.
 
-A layer that has no rule here is None's, never a guess.
+Layers without a rule count as None; nothing is guessed. Written by hand: torchinfo reads PyTorch
+modules only, and TensorFlow's profiler counts the FLOPs of its own graphs, norms and all.
 """
 
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import keras
 from keras import layers
@@ -21,31 +22,19 @@ from keras import layers
 from keras_effnets import layers as ours
 from keras_effnets.layers.chain import Chain, nested_layers
 
-Definition = Literal["paper", "torchinfo"]
-DEFINITIONS: tuple[str, ...] = get_args(Definition)
+DEFINITIONS = ("paper", "torchinfo")
 
-Shape = tuple[int, ...]
+KnownShape = tuple[int, ...]
+"""A shape without open sizes, batch included."""
 
-FREE = (
-    *(
-        getattr(layers, f"{kind}{rank}D")
-        for rank in (1, 2, 3)
-        for kind in (
-            *("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "Cropping"),
-            *("GlobalAveragePooling", "GlobalMaxPooling", "MaxPooling", "SpatialDropout"),
-            *("UpSampling", "ZeroPadding"),
-        )
-    ),
+POINTWISE = (
     layers.Activation,
     layers.ActivityRegularization,
     layers.Add,
     layers.AlphaDropout,
     layers.Average,
-    layers.CenterCrop,
-    layers.Concatenate,
     layers.Dropout,
     layers.ELU,
-    layers.Flatten,
     layers.GaussianDropout,
     layers.GaussianNoise,
     layers.Identity,
@@ -56,7 +45,6 @@ FREE = (
     layers.Minimum,
     layers.Multiply,
     layers.Normalization,
-    layers.Permute,
     layers.RandomBrightness,
     layers.RandomContrast,
     layers.RandomFlip,
@@ -64,21 +52,42 @@ FREE = (
     layers.RandomTranslation,
     layers.RandomZoom,
     layers.ReLU,
-    layers.RepeatVector,
     layers.Rescaling,
-    layers.Reshape,
-    layers.Resizing,
-    layers.Softmax,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
     layers.Subtract,
-    layers.UnitNormalization,
     ours.LocalResponseNormalization,
-    ours.MaxPool,
-    ours.PaddedShortcut,
     ours.Preprocessing,
     ours.StochasticDepth,
 )
-"""Kinds without trainable values: no multiply-adds by either definition. Augmentation does nothing
-at inference."""
+"""Kinds without trainable values that keep every place where it is. Augmentation does nothing at
+inference."""
+
+FREE = (
+    *POINTWISE,
+    *(
+        getattr(layers, f"{kind}{rank}D")
+        for rank in (1, 2, 3)
+        for kind in (
+            *("AdaptiveAveragePooling", "AdaptiveMaxPooling", "AveragePooling", "Cropping"),
+            *("GlobalAveragePooling", "GlobalMaxPooling", "MaxPooling", "UpSampling"),
+            "ZeroPadding",
+        )
+    ),
+    layers.CenterCrop,
+    layers.Concatenate,
+    layers.Flatten,
+    layers.Permute,
+    layers.RepeatVector,
+    layers.Reshape,
+    layers.Resizing,
+    layers.Softmax,
+    layers.UnitNormalization,
+    ours.MaxPool,
+    ours.PaddedShortcut,
+)
+"""Kinds without trainable values, which no definition counts."""
 
 SCALING = (
     layers.BatchNormalization,
@@ -88,7 +97,7 @@ SCALING = (
     layers.PReLU,
     layers.RMSNormalization,
 )
-"""Kinds with trainable values that multiply no matrix: free for papers."""
+"""Kinds with trainable values but no matrix product, which papers do not count."""
 
 FREE_OPERATIONS = frozenset(
     (
@@ -105,7 +114,7 @@ FREE_OPERATIONS = frozenset(
         *("TrueDivide", "Var", "Where", "ZerosLike"),
     )
 )
-"""Operations of `keras.ops` that no definition counts: others may multiply and add."""
+"""Operations of `keras.ops` that no definition counts; all others may multiply and add."""
 
 CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
 TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
@@ -115,18 +124,21 @@ RECURRENT = (layers.GRU, layers.LSTM, layers.SimpleRNN)
 
 
 def layer_multiply_adds(
-    layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape], definition: str = "paper"
+    layer: Any,
+    inputs: Sequence[KnownShape],
+    outputs: Sequence[KnownShape],
+    definition: str = "paper",
 ) -> int | None:
-    """Multiply-adds of one call of a built layer; None where no rule is known for its kind.
+    """Counts the multiply-adds of one call of a built layer; None if its kind has no rule.
 
     Args:
-        layer: A Keras layer that is no block of others.
-        inputs: The shapes that it gets, batch included.
-        outputs: Those that it gives.
+        layer: A Keras layer that is not a block of layers.
+        inputs: Shapes of its inputs, batch included.
+        outputs: Shapes of its outputs, batch included.
         definition: `"paper"` or `"torchinfo"`, see this module.
 
     Raises:
-        ValueError: For another definition.
+        ValueError: The definition is unknown.
     """
     check_definition(definition)
     rules = _rules_for(layer.__class__)
@@ -145,20 +157,19 @@ def _rules_for(kind: Any) -> "tuple[_Rule, _Rule] | None":
 
 
 def check_definition(definition: str) -> None:
-    """Raises ValueError for what is none of `DEFINITIONS`."""
+    """Raises ValueError unless `definition` is one of `DEFINITIONS`."""
     if definition not in DEFINITIONS:
         raise ValueError(f"definition={definition!r} is not one of {DEFINITIONS}")
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Multiply-adds for one picture of the side that `model` was built for, as papers count them.
+    """Counts multiply-adds for one image of the model's input size, as papers do.
 
-    Looks at the layers that `model`, its blocks and its nested models hold, each once;
-    `keras_effnets.summary` follows the calls instead.
+    Counts each layer of the model, its blocks and its nested models once; `keras_effnets.summary`
+    follows the calls instead.
 
     Raises:
-        ValueError: For a model whose pictures may be of any side, or with a layer of weights
-            whose kind has no rule.
+        ValueError: The model's input size is open, or a layer with weights has no rule.
     """
     return sum(map(_once, nested_layers(model)))
 
@@ -172,14 +183,17 @@ def _once(layer: Any) -> int:
     shape = layer.get_build_config()["input_shape"]
     outputs = layer.compute_output_shape(shape)
     if None in outputs[1:] or None in shape[1:]:
-        raise ValueError(f"{layer.path}: multiply-adds depend on the picture's side: give one")
+        raise ValueError(
+            f"{layer.path}: multiply-adds depend on the input size: build the model with "
+            "input_shape=(height, width, channels)"
+        )
     found = layer_multiply_adds(layer, [(1, *shape[1:])], [(1, *outputs[1:])])
     assert found is not None
     return found
 
 
-def _places(layer: Any, shape: Shape) -> int:
-    """Samples times pixels of a map."""
+def _places(layer: Any, shape: KnownShape) -> int:
+    """The number of samples times the number of pixels of a map."""
     first = getattr(layer, "data_format", None) == "channels_first"
     return math.prod((shape[0], *shape[2:]) if first else shape[:-1])
 
@@ -189,62 +203,62 @@ def _size(*variables: Any) -> int:
 
 
 def _trainable(layer: Any) -> int:
-    """Values that train unless the layer is frozen: all but a batch norm's statistics."""
+    """Counts the values that train unless frozen: all but a batch norm's statistics."""
     statistics: set[int] = set()
     if isinstance(layer, layers.BatchNormalization):
         statistics = {id(layer.moving_mean), id(layer.moving_variance)}
     return _size(*(weight for weight in layer.weights if id(weight) not in statistics))
 
 
-def _convolution(layer: Any, inputs: Shape, outputs: Shape) -> int:
-    # The kernel has but C / groups channels: what it has is used once at each place.
+def _convolution(layer: Any, inputs: KnownShape, outputs: KnownShape) -> int:
+    # The kernel of a grouped convolution has C / groups channels: each value counts once per place.
     return _places(layer, outputs) * _size(layer.kernel)
 
 
-def _transposed(layer: Any, inputs: Shape, outputs: Shape) -> int:
-    """Each place of the input is spread by the whole kernel, at the border too."""
+def _transposed(layer: Any, inputs: KnownShape, outputs: KnownShape) -> int:
+    """Each place of the input is multiplied by the whole kernel, at the border too."""
     return _places(layer, inputs) * _size(layer.kernel)
 
 
-def _separable(layer: Any, inputs: Shape, outputs: Shape) -> int:
+def _separable(layer: Any, inputs: KnownShape, outputs: KnownShape) -> int:
     return _places(layer, outputs) * _size(layer.depthwise_kernel, layer.pointwise_kernel)
 
 
-def _dense(layer: Any, inputs: Shape, outputs: Shape) -> int:
+def _dense(layer: Any, inputs: KnownShape, outputs: KnownShape) -> int:
     return math.prod(outputs[:-1]) * _size(layer.kernel)
 
 
-def _einsum(layer: Any, inputs: Shape, outputs: Shape) -> int:
-    """One for every combination of the indices of input and kernel."""
+def _einsum(layer: Any, inputs: KnownShape, outputs: KnownShape) -> int:
+    """One multiply-add for every combination of the indices of input and kernel."""
     given, kernel = layer.equation.split("->")[0].split(",")
     sizes = zip(kernel, layer.kernel.shape, strict=True)
     return math.prod(inputs) * math.prod(size for index, size in sizes if index not in given)
 
 
-def _recurrent(layer: Any, inputs: Shape, outputs: Shape) -> int:
+def _recurrent(layer: Any, inputs: KnownShape, outputs: KnownShape) -> int:
     cell = layer.cell
     return math.prod(inputs[:2]) * _size(cell.kernel, cell.recurrent_kernel)
 
 
-def _free(layer: Any, inputs: Shape, outputs: Shape) -> int:
+def _free(layer: Any, inputs: KnownShape, outputs: KnownShape) -> int:
     return 0
 
 
-def _all_at_each_place(layer: Any, inputs: Shape, outputs: Shape) -> int:
+def _all_at_each_place(layer: Any, inputs: KnownShape, outputs: KnownShape) -> int:
     return _places(layer, outputs) * _trainable(layer)
 
 
-def _all_a_step(layer: Any, inputs: Shape, outputs: Shape) -> int:
+def _all_a_step(layer: Any, inputs: KnownShape, outputs: KnownShape) -> int:
     return math.prod(inputs[:2]) * _trainable(layer)
 
 
-def _all_a_sample(layer: Any, inputs: Shape, outputs: Shape) -> int:
+def _all_a_sample(layer: Any, inputs: KnownShape, outputs: KnownShape) -> int:
     return outputs[0] * _trainable(layer)
 
 
-_Rule = Callable[[Any, Shape, Shape], int]
+_Rule = Callable[[Any, KnownShape, KnownShape], int]
 _RULES: tuple[tuple[tuple[type, ...], _Rule, _Rule], ...] = (
-    # Keras derives some kinds from others: the narrower stand first.
+    # Some Keras layers subclass others: subclasses come first.
     (FREE, _free, _free),
     (TRANSPOSED, _transposed, _all_at_each_place),
     (SEPARABLE, _separable, _all_at_each_place),
@@ -254,4 +268,4 @@ _RULES: tuple[tuple[tuple[type, ...], _Rule, _Rule], ...] = (
     (RECURRENT, _recurrent, _all_a_step),
     (SCALING, _free, _all_a_sample),
 )
-"""Kinds, their rule as papers count, and as torchinfo does."""
+"""Kinds, with the rules for `"paper"` and `"torchinfo"`."""

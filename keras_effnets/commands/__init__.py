@@ -1,1 +1,1 @@
-"""The `keras-effnets` commands, one a module."""
+"""The `keras-effnets` commands, one per module."""

@@ -1,9 +1,8 @@
-"""`keras-effnets benchmark`: how fast networks are here, beside others."""
+"""`keras-effnets benchmark`: the speed of networks on this machine, next to other libraries."""
 
 from __future__ import annotations
 
 import os
-import platform
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,36 +12,42 @@ import typer
 from keras_effnets.analysis.benchmark import Limits, Result, benchmark, contenders, machine_limits
 from keras_effnets.analysis.benchmark.chart import check_chart, draw
 from keras_effnets.analysis.benchmark.contest import PEERS
-from keras_effnets.analysis.compare import resolve
-from keras_effnets.commands.options import AsJson
-from keras_effnets.commands.terminal import complain, listing, literal, progress, show, show_json
-from keras_effnets.export.runtimes import ENGINES, cores
+from keras_effnets.commands.formatting import NONE
+from keras_effnets.commands.terminal import column_table, literal, progress, show
+from keras_effnets.export.runtimes import ENGINES, cores, processor
+from keras_effnets.models.registry import resolve
+from weights_tools.formats.terminal import AsJson, complain, show_json
 
 
 def benchmark_command(
     names: Annotated[
         list[str], typer.Argument(help="Models, families or shell patterns, as for `compare`.")
     ],
-    batch: Annotated[str, typer.Option(help="Pictures at once: numbers with commas.")] = "1",
+    batch: Annotated[str, typer.Option(help="Batch sizes, separated by commas.")] = "1",
     engine: Annotated[
-        str, typer.Option(help=f"all, or with commas: keras, {', '.join(ENGINES)}.")
+        str, typer.Option(help=f"all, or separated by commas: keras, {', '.join(ENGINES)}.")
     ] = "tensorflow",
     against: Annotated[
-        str, typer.Option(help=f"Other libraries, with commas: {', '.join(PEERS)}.")
+        str, typer.Option(help=f"Other libraries, separated by commas: {', '.join(PEERS)}.")
     ] = "",
-    train: Annotated[bool, typer.Option("--train", help="Time steps of training.")] = False,
-    runs: Annotated[int, typer.Option(min=3, help="Turns of each.")] = 15,
+    train: Annotated[bool, typer.Option("--train", help="Time training steps.")] = False,
+    runs: Annotated[int, typer.Option(min=3, help="Timed runs of each contender.")] = 15,
     side: Annotated[
-        int | None, typer.Option(min=1, help="Of the pictures. Default: each network's own.")
+        int | None, typer.Option(min=1, help="Input size in pixels. Default: each network's own.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: one for each core.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also draw a chart: a .png or .svg.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads. Default: one per core.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also draw a chart, as a .png or .svg file.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time networks with random weights, on pictures that are in memory.
+    """Time networks with random weights on images in memory.
 
-    Every contender has a process of its own, and they take turns; ratios are to the first of ours,
-    turn by turn. Run it while nothing else runs. Exits 1 if a contender failed.
+    Each contender runs in its own process, and they take turns. A ratio compares a contender with
+    the first one of this package, turn by turn. Run nothing else meanwhile. Exits 1 if a contender
+    failed.
     """
     sizes = _numbers(batch)
     count = cores(threads)
@@ -94,24 +99,18 @@ def _words(text: str) -> list[str]:
 def _numbers(text: str) -> list[int]:
     words = _words(text)
     if not words or not all(word.isdecimal() and int(word) for word in words):
-        raise ValueError(f"--batch {text!r}: expected positive numbers with commas")
+        raise ValueError(f"--batch {text!r}: expected positive numbers, separated by commas")
     return [int(word) for word in words]
 
 
 def _machine(limits: Limits) -> str:
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next(line for line in lines if line.startswith("model name")).partition(":")[2]
-    except (OSError, StopIteration):
-        pass  # not Linux, or a processor without a name there: what Python knows stays
     versions = ", ".join(
         f"{package} {metadata.version(package)}" for package in ("keras", "tensorflow")
     )
     return (
-        f"{name.strip()}, {limits.threads} of {os.cpu_count()} cores, {versions}; at most "
-        f"{limits.multiply_adds_per_second / 1e9:.0f} G multiply-adds and "
-        f"{limits.bytes_per_second / 1e9:.0f} GB a second"
+        f"{processor()}, {limits.threads} of {os.cpu_count()} cores, {versions}; at most "
+        f"{limits.multiply_adds_per_second / 1e9:.0f} G multiply-adds/s and "
+        f"{limits.bytes_per_second / 1e9:.0f} GB/s"
     )
 
 
@@ -145,7 +144,7 @@ def _record(result: Result) -> dict[str, Any]:
 
 
 def _table(results: list[Result]) -> Any:
-    table = listing(
+    table = column_table(
         "Model", ">Batch", "Contender", ">ms", ">Range", ">Ratio", ">Of reachable", ">MB peak"
     )
     for each in results:
@@ -157,7 +156,7 @@ def _table(results: list[Result]) -> Any:
             f"{1e3 * each.median:.1f}",
             f"{low:.1f} to {high:.1f}",
             f"{each.ratio:.2f}",
-            f"{each.share:.0%}" if each.share else "-",
+            f"{each.share:.0%}" if each.share else NONE,
             f"{each.peak / 1e6:,.0f}",
         )
     return table

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the model that they name."""
+"""Options that several commands share, and the model that they select."""
 
 from __future__ import annotations
 
@@ -8,68 +8,78 @@ from typing import Annotated, Any
 import keras
 import typer
 
+from keras_effnets.images.model_interface import model_preset
 from keras_effnets.models.registry import create_model, get_builder, model_info
-from keras_effnets.prediction.evaluation import model_preset
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-ModelName = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        help="A name from `list`, or the path of a .keras file or of a fine-tuning run.",
-    ),
-]
+MODEL_HELP = "A name from `list`, a .keras file, or the folder of a fine-tuning run."
+
+ModelName = Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)]
 Weights = Annotated[
     str | None,
     typer.Option(
         "--weights",
         "-w",
-        help="A set's name from `info`, or the path of a checkpoint. Default: the first set.",
+        help="The name of a weights set from `info`, or a checkpoint file. Default: the first set.",
     ),
 ]
-BatchSize = Annotated[int, typer.Option("--batch", min=1, help="Pictures computed at once.")]
+BatchSize = Annotated[int, typer.Option("--batch", min=1, help="Batch size.")]
 
 
 def open_model(name: str, weights: str | None) -> Any:
-    """The model that `--model` and `--weights` name.
+    """Builds or loads the model that `--model` and `--weights` select.
 
     Raises:
-        ValueError: For a name, weights or a file that do not do.
-        FileNotFoundError: If there is no such file.
+        ValueError: For an unknown name, a file that is not a classifier of images, or weights
+            that are unknown or don't fit.
+        FileNotFoundError: If a file does not exist.
     """
-    if (Path(name) / "best.keras").is_file():
-        name = str(Path(name) / "best.keras")
-    if name.endswith(".keras"):
+    path = model_file(name)
+    if path is not None:
         if weights is not None:
-            raise ValueError(f"--weights {weights!r}: {name} brings its own; leave this out")
-        network = load_keras_file(name)
-        model_preset(network)  # refuses a model that is no classifier of pictures
-        return network
+            raise ValueError(f"--weights {weights!r}: {name} has its own weights; omit --weights")
+        model = load_keras_file(path)
+        model_preset(model)  # raises if the model does not classify images
+        return model
     get_builder(name)
-    if weights is None and default_set(name) is None:
-        raise ValueError(f"{name} has no published weights: pass --weights and a checkpoint's path")
+    if weights is None and default_weights(name) is None:
+        raise ValueError(f"{name} has no published weights: pass a checkpoint file with --weights")
     return create_model(name, weights=weights or "imagenet")
 
 
-def load_keras_file(path: str) -> Any:
-    """The model in a .keras file.
+def model_file(name: str) -> Path | None:
+    """Returns the .keras file that `--model` names, directly or as a run's folder."""
+    path = Path(name)
+    if (path / "best.keras").is_file():
+        return path / "best.keras"
+    return path if name.endswith(".keras") else None
+
+
+def load_keras_file(path: Path) -> Any:
+    """Loads the model in a .keras file.
 
     Raises:
-        ValueError: For a file that holds none.
-        FileNotFoundError: If there is no such file.
+        ValueError: If the file can't be loaded.
+        FileNotFoundError: If it does not exist.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"--model {path!r}: there is no such file")
+    if not path.is_file():
+        raise FileNotFoundError(f"--model {str(path)!r}: there is no such file")
     try:
         return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Keras raises nearly everything for a damaged file
+    except Exception as error:  # Keras raises almost any type for a damaged file
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path}: can't be loaded as a Keras model: {reason}") from error
 
 
-def default_set(name: str) -> str | None:
-    """The published set that a network gets by default, if `name` is a network's and has one."""
+def default_weights(name: str) -> str | None:
+    """Returns the weights set that a network gets by default; None for files and run folders."""
     if name.endswith(".keras") or Path(name).is_dir():
         return None
     return next(iter(model_info(name).weights), None)
+
+
+def share_or_name(text: str) -> str | float:
+    """Parses the frozen share of a network, or the name of a stage or layer."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,4 +1,4 @@
-"""`keras-effnets predict`: what is in pictures."""
+"""`keras-effnets predict`: classifies images."""
 
 from __future__ import annotations
 
@@ -8,65 +8,76 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from keras_effnets.commands.options import AsJson, BatchSize, ModelName, Weights
-from keras_effnets.commands.predict_table import chosen, open_any, predict_table
-from keras_effnets.commands.terminal import complain, listing, literal, progress, show, show_json
+from keras_effnets.commands.options import BatchSize, ModelName, Weights
+from keras_effnets.commands.predict_to_parquet import (
+    engine_name,
+    open_model_or_artifact,
+    predict_to_parquet,
+)
+from keras_effnets.commands.terminal import column_table, literal, progress, show
+from keras_effnets.images.class_names import Prediction
 from keras_effnets.images.contact_sheet import contact_sheet
-from keras_effnets.images.folders import find_pictures
-from keras_effnets.images.labels import Prediction
+from keras_effnets.images.folders import find_images
 from keras_effnets.prediction import Predictor
-
-Engine = Annotated[
-    str | None,
-    typer.Option(
-        help="auto, tensorflow, litert, onnxruntime, openvino or keras. Default: keras, which "
-        "needs no export; auto with --out.",
-    ),
-]
+from weights_tools.formats.terminal import AsJson, check_output, complain, show_json
 
 
 def predict_command(
     images: Annotated[
         list[str],
-        typer.Argument(help="Picture files, folders (with all below them), or quoted patterns."),
+        typer.Argument(help="Image files, folders (searched recursively), or quoted patterns."),
     ],
     model: ModelName,
-    top: Annotated[int, typer.Option("--top", "-t", min=1, help="Classes to name, at most.")] = 5,
+    top: Annotated[
+        int, typer.Option("--top", "-t", min=1, help="Largest number of classes per image.")
+    ] = 5,
     weights: Weights = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Also draw the pictures with their predictions: a PNG.")
+        Path | None,
+        typer.Option(help="Also draw the images with their predictions, as a .png file."),
     ] = None,
     batch: BatchSize = 16,
-    engine: Engine = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, tensorflow, litert, onnxruntime, openvino or keras. Default: keras, which "
+            "needs no export; with --out, auto."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write a Parquet file instead, of any number of pictures; goes on."),
+        typer.Option(
+            help="Write a Parquet file instead, for any number of images. An unfinished file is "
+            "resumed."
+        ),
     ] = None,
     ray: Annotated[
-        int | None, typer.Option(min=1, help="With --out: by so many workers of a Ray cluster.")
+        int | None,
+        typer.Option(min=1, help="With --out: use this many workers of a Ray cluster."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name what is in pictures. Exits 1 if one of them could not be read.
+    """Classify images. Exits 1 if an image could not be read.
 
-    --model may also be what `export` wrote: it brings its own engine.
+    --model may also be an artifact of `export`, which runs on its own engine.
     """
     if out is not None:
         if sheet is not None or as_json:
-            raise ValueError("--out: neither --sheet nor --json goes with it")
-        predict_table(
+            raise ValueError("--out can't be combined with --sheet or --json")
+        predict_to_parquet(
             images, out, model=model, weights=weights, top=top, batch=batch, engine=engine, ray=ray
         )
         return
     if ray is not None:
-        raise ValueError(f"--ray {ray}: goes with --out")
-    paths = find_pictures(images)
+        raise ValueError(f"--ray {ray} needs --out")
+    paths = find_images(images)
     if sheet is not None:
-        _check_sheet(sheet)
-    predictor = Predictor(open_any(model, weights), chosen(model, engine), batch_size=batch)
+        check_output("--sheet", sheet, ".png")
+    opened = open_model_or_artifact(model, weights)
+    predictor = Predictor(opened, engine_name(model, engine), batch_size=batch)
     named: dict[Path, list[Prediction]] = {}
     broken: dict[Path, str] = {}
-    with progress("Predicting", len(paths), hidden_to=batch) as advance:
+    with progress("Predicting", len(paths), hidden_up_to=batch) as advance:
         for outcome in predictor.files(paths):
             if outcome.scores is None:
                 broken[outcome.path] = outcome.error
@@ -94,20 +105,13 @@ def _prediction_json(
     return {"path": str(path), "predictions": [each._asdict() for each in named[path]]}
 
 
-def _check_sheet(sheet: Path) -> None:
-    if sheet.suffix.lower() != ".png":
-        raise ValueError(f"--sheet {str(sheet)!r}: expected a path ending in .png")
-    if not sheet.parent.is_dir():
-        raise FileNotFoundError(f"--sheet {str(sheet)!r}: there is no folder {sheet.parent}")
-
-
 def _predictions_table(named: dict[Path, list[Prediction]]) -> Table:
-    table = listing("Picture", "Class", ">Score")
+    table = column_table("Image", "Class", ">Score")
     plain = table.box is None
     for path, best in named.items():
         for rank, prediction in enumerate(best):
             table.add_row(
-                # Each line of plain output stands for itself; on a terminal once is enough.
+                # In a pipe every line has the path; on a terminal only an image's first.
                 literal(path) if plain or rank == 0 else "",
                 literal(prediction.name, "" if rank else "bold"),
                 f"{prediction.score:.1%}",

@@ -1,4 +1,4 @@
-"""`keras-effnets serve-demo`: a page that shows what networks make of a picture."""
+"""`keras-effnets serve-demo`: a web page for trying networks on images."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 
 from keras_effnets.commands.options import open_model
-from keras_effnets.commands.terminal import echo, progress
+from keras_effnets.commands.terminal import progress
+from weights_tools.formats.terminal import echo
 
 
 def serve_demo_command(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names from `list`, .keras files, fine-tuning runs.",
+            help="Names from `list`, .keras files, or folders of fine-tuning runs.",
             show_default="efficientnet_lite0",
         ),
     ] = None,
@@ -26,27 +27,28 @@ def serve_demo_command(
         ),
     ] = "auto",
     host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 opens the page to the network.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 opens the page to the network.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+    ] = 8000,
 ) -> None:
-    """Open a page where pictures are dropped: classes, time, and where the network looks."""
+    """Serve a web page that shows how networks classify an image, how fast, and where they look."""
     try:
         from keras_effnets.commands.demo_page import serve
-        from keras_effnets.commands.demo_page.viewer import Viewer
+        from keras_effnets.commands.demo_page.demo_model import DemoModel
     except ImportError as error:
         raise OSError(
-            "serve-demo needs the packages fastapi and uvicorn; "
-            f"pip install 'keras_effnets[page]' brings them ({error})"
+            f"serve-demo needs fastapi and uvicorn: pip install 'keras_effnets[page]' ({error})"
         ) from None
     chosen = models or ["efficientnet_lite0"]
-    # Of a path only its end is shown: the page may be open to others.
+    # Only the last part of a path is shown: the page may be open to other people.
     names = [Path(model).name.removesuffix(".keras") for model in chosen]
     if len(set(names)) < len(names):
-        raise ValueError(f"models {', '.join(chosen)}: two of them are called the same")
-    viewers = {}
+        raise ValueError(f"models {', '.join(chosen)}: two of them have the same name")
+    served = {}
     with progress("Loading", len(chosen)) as advance:
         for name, model in zip(names, chosen, strict=True):
-            viewers[name] = Viewer(open_model(model, None), engine)
+            served[name] = DemoModel(open_model(model, None), engine)
             advance()
-    serve(viewers, host, port, ready=echo)
+    serve(served, host, port, ready=echo)

@@ -1,13 +1,10 @@
-"""How the command speaks: tables on a terminal, plain text in a pipe, every error in one way."""
+"""Tables and progress bars: rich on a terminal, plain text in a pipe."""
 
 from __future__ import annotations
 
-import functools
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
 
 import typer
 from rich import box
@@ -17,63 +14,13 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
-    Task,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
 
-from keras_effnets.training import Reporter
-
-F = TypeVar("F", bound=Callable[..., None])
-
-
-def command(app: typer.Typer, name: str) -> Callable[[F], F]:
-    """Makes a function a command whose errors are a message on standard error and an exit code.
-
-    A user's mistake (ValueError, FileNotFoundError) exits 2, any other failure 1, an interruption
-    130; there is never a traceback.
-    """
-
-    def register(function: F) -> F:
-        @functools.wraps(function)
-        def guarded(*args: Any, **options: Any) -> None:
-            try:
-                function(*args, **options)
-            except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
-                raise  # typer's own business
-            except KeyboardInterrupt:
-                raise typer.Exit(130) from None
-            except (ValueError, FileNotFoundError) as error:
-                complain(f"error: {error}")
-                raise typer.Exit(2) from error
-            except OSError as error:
-                complain(f"error: {error}")
-                raise typer.Exit(1) from error
-            except Exception as error:  # a command never ends in a traceback
-                complain(f"error: {type(error).__name__}: {error}")
-                raise typer.Exit(1) from error
-
-        app.command(name)(guarded)
-        return function
-
-    return register
-
-
-def complain(message: str) -> None:
-    """Writes to standard error."""
-    typer.echo("\n".join(map(printable, message.split("\n"))), err=True)
-
-
-def echo(message: str) -> None:
-    """Writes to standard output."""
-    typer.echo(printable(message))
-
-
-def show_json(value: Any) -> None:
-    """Writes a value to standard output."""
-    typer.echo(json.dumps(value, indent=2))
+from weights_tools.formats.printable import printable
 
 
 def show(*tables: Table) -> None:
@@ -92,8 +39,8 @@ def show(*tables: Table) -> None:
         typer.echo("\n".join(line.rstrip() for line in text.get().splitlines()))
 
 
-def listing(*columns: str) -> Table:
-    """An empty table with a head; `>` before a column's name aligns it right."""
+def column_table(*columns: str) -> Table:
+    """Returns an empty table with these headings; `>` before a heading aligns it right."""
     lines = box.SIMPLE_HEAD if sys.stdout.isatty() else None
     table = Table(box=lines, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
@@ -104,8 +51,8 @@ def listing(*columns: str) -> Table:
     return table
 
 
-def record(title: str, values: dict[str, str]) -> Table:
-    """A table of names and their values, under a title."""
+def facts_table(title: str, facts: dict[str, str]) -> Table:
+    """Returns a table of names and values under a title."""
     table = Table(
         box=None,
         show_header=False,
@@ -117,75 +64,38 @@ def record(title: str, values: dict[str, str]) -> Table:
     )
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in values.items():
+    for name, value in facts.items():
         table.add_row(f"  {name}", literal(value))
     return table
 
 
 def literal(value: object, style: str = "") -> Text:
-    """Text for a table: no markup in it is obeyed, nor is a terminal's control code."""
+    """Makes text for a table; markup and control codes in it have no effect."""
     return Text(printable(str(value)), style=style)
 
 
-def printable(text: str) -> str:
-    """The text with what is no visible character escaped: file names may hold anything."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-@contextmanager
-def progress(what: str, total: int, *, hidden_to: int = 0) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, where that is a terminal and there are more than `hidden_to`.
-
-    Yields:
-        What to call after each step.
-    """
+def progress_bar(*columns: ProgressColumn, hidden: bool = False) -> Progress:
+    """Returns a bar on standard error, which shows only if that is a terminal."""
     console = Console(stderr=True)
-    with Progress(
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        *columns,
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal or total <= hidden_to,
-    ) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+        disable=hidden or not console.is_terminal,
+    )
 
 
-class RunReporter(Reporter):
-    """Shows a run on standard error: a line a message, and bars where that is a terminal."""
+@contextmanager
+def progress(task: str, total: int, *, hidden_up_to: int = 0) -> Iterator[Callable[[], None]]:
+    """Shows a bar on standard error, if that is a terminal and `total` exceeds `hidden_up_to`.
 
-    def say(self, message: str) -> None:
-        """Writes the line."""
-        complain(message)
-
-    @contextmanager
-    def bar(self, what: str, pictures: int) -> Iterator[Callable[[int], None]]:
-        """Shows the pictures done, how many a second, and the time left.
-
-        Yields:
-            What to call with the number of pictures done since.
-        """
-        console = Console(stderr=True)
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Speed(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        ) as bar:
-            task = bar.add_task(what, total=pictures)
-            yield lambda done: bar.advance(task, done)
-
-
-class _Speed(ProgressColumn):
-    """Pictures a second."""
-
-    def render(self, task: Task) -> Text:
-        """The speed, once it is known."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} pictures/s" if speed else "", style="progress.data.speed")
+    Yields:
+        A function to call after each step.
+    """
+    with progress_bar(hidden=total <= hidden_up_to) as bar:
+        number = bar.add_task(task, total=total)
+        yield lambda: bar.advance(number)

@@ -1,8 +1,8 @@
-"""Random changes to training pictures, the same for the same seeds in any thread.
+"""Random augmentation of training images that gives the same result in any thread.
 
-Keras's layers draw from generators whose state goes on from call to call, so that with several
-threads the result depends on which comes first. Here the layers draw from `_Seeds`, which derives
-every number from a tensor: the place of the picture, or of the batch, in its epoch.
+Keras's layers draw from generators whose state advances with every call, so with several threads
+the result depends on which one comes first. Here the layers draw from `_Seeds`, which derives
+every number from a tensor: the position of the image, or of the batch, in its epoch.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from PIL import Image
 AUGMENTATIONS = ("flip", "crop", "randaugment", "mixup", "cutmix")
 
 CROP_AREA = (0.35, 1.0)
-"""Share of the picture that "crop" leaves."""
+"""The range of the share of the image's area that "crop" keeps."""
 CROP_RATIO = (3 / 4, 4 / 3)
-"""Its width by its height."""
+"""The range of the crop's aspect ratio, width by height."""
 
 _DRAWS = 1000
-"""More numbers than are drawn for one picture or batch."""
+"""More random numbers than one image or batch needs."""
 
 
 def check_augmentations(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, each once.
+    """Returns the names without repetitions.
 
     Raises:
-        ValueError: If one is unknown.
+        ValueError: If a name is unknown.
     """
     given = (names,) if isinstance(names, str) else tuple(names)
     for name in given:
         if name not in AUGMENTATIONS:
-            raise ValueError(f"augment={name!r}: expected of {', '.join(AUGMENTATIONS)}")
+            raise ValueError(f"augment={name!r}: expected some of {', '.join(AUGMENTATIONS)}")
     return tuple(dict.fromkeys(given))
 
 
 def crop_box(
     size: tuple[int, int], random: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """A random part of a picture: left, top, right and bottom, pixels.
+    """Draws a random crop: left, top, right and bottom in pixels.
 
     Args:
-        size: Width and height of the picture, pixels.
-        random: Where the numbers come from.
+        size: The image's width and height in pixels.
+        random: The random number generator.
     """
     width, height = size
     area = random.uniform(*CROP_AREA) * width * height
@@ -60,13 +60,13 @@ def crop_box(
 def random_crop(
     image: Image.Image, side: int, interpolation: str, random: np.random.Generator
 ) -> Image.Image:
-    """A random part of a picture, resized to `side` by `side` pixels."""
+    """Resizes a random crop of an image to `side` by `side` pixels."""
     resampling = Image.Resampling[interpolation.upper()]
     return image.resize((side, side), resampling, box=crop_box(image.size, random))
 
 
 class _Seeds(keras.random.SeedGenerator):
-    """Seeds that depend on a tensor alone; to be set anew wherever a graph is traced."""
+    """Seeds derived from a tensor; restart it wherever a graph is traced."""
 
     def __init__(self) -> None:
         super().__init__(0, name="seeds")
@@ -82,19 +82,21 @@ class _Seeds(keras.random.SeedGenerator):
 
 
 def _drawing_from(layer: Any, seeds: _Seeds) -> Any:
-    # Keras's layers ask this method for their generator, whatever the backend.
+    # On every backend Keras's layers call this method for their generator.
     layer._get_seed_generator = lambda backend=None: seeds
     return layer
 
 
 @functools.cache
 def rand_augment() -> Callable[[Any, Any], Any]:
-    """Two random ones of ten operations: (H, W, 3) pixels 0-255 and (2,) int64 seeds to pixels.
+    """Makes a function that applies two of ten operations at random.
 
-    To be called outside of graphs, as the layers make variables.
+    Call it outside graphs, because the layers create variables. Keras's own `RandAugment` layer
+    computes all its operations and keeps two. Its equalization is left out: on backends other
+    than TensorFlow its graph takes many seconds to start.
 
-    Keras's own `RandAugment` layer computes all operations and keeps two. Its equalization is
-    left out: on other backends than TensorFlow its graph takes many seconds to start.
+    Returns:
+        A function of (H, W, 3) pixels 0-255 and (2,) int64 seeds that returns pixels.
     """
     import tensorflow as tf
 
@@ -115,31 +117,31 @@ def rand_augment() -> Callable[[Any, Any], Any]:
         )
     ]
 
-    def augment(picture: Any, root: Any) -> Any:
+    def augment(image: Any, root: Any) -> Any:
         root = root * np.array([1, _DRAWS], np.int64)
         picks = tf.random.stateless_uniform((2,), root, 0, len(layers), tf.int32)
 
-        def once(turn: Any, picture: Any) -> tuple[Any, Any]:
+        def once(turn: Any, image: Any) -> tuple[Any, Any]:
             seeds.restart(root + tf.stack([0, tf.cast(turn, tf.int64) * (_DRAWS // 2)]))
-            branches = [functools.partial(layer, picture) for layer in layers]
-            return turn + 1, tf.ensure_shape(tf.switch_case(picks[turn], branches), picture.shape)
+            branches = [functools.partial(layer, image) for layer in layers]
+            return turn + 1, tf.ensure_shape(tf.switch_case(picks[turn], branches), image.shape)
 
-        # A loop, so that the operations are in the graph once and not twice.
-        return tf.while_loop(lambda turn, _: turn < 2, once, (0, picture))[1]
+        # A loop puts the operations into the graph once rather than twice.
+        return tf.while_loop(lambda turn, _: turn < 2, once, (0, image))[1]
 
     return tf.function(augment, autograph=False)
 
 
 @functools.cache
 def mixing(names: tuple[str, ...]) -> Callable[[Any, Any, Any, Any], tuple[Any, Any]]:
-    """MixUp, CutMix, or for each batch one of both; to be called outside of graphs.
+    """Makes a function that mixes batches with MixUp or CutMix; call it outside graphs.
 
     Args:
-        names: "mixup", "cutmix" or both.
+        names: "mixup", "cutmix", or both to choose one at random for each batch.
 
     Returns:
-        From (B, H, W, 3) pixels, (B, classes) targets, (2,) int64 seeds and the share of batches
-        to mix, to new pixels and targets.
+        A function of (B, H, W, 3) pixels, (B, classes) targets, (2,) int64 seeds and the share of
+        batches to mix that returns new pixels and targets.
     """
     import tensorflow as tf
 
@@ -149,7 +151,7 @@ def mixing(names: tuple[str, ...]) -> Callable[[Any, Any, Any, Any], tuple[Any, 
 
     def run(layer: Any, pixels: Any, targets: Any) -> tuple[Any, Any]:
         mixed = layer({"images": pixels, "labels": targets})
-        # MixUp's weights leave what mixes 0 and 255 a rounding error outside them.
+        # MixUp's rounding errors can leave the range 0 to 255.
         inside = tf.clip_by_value(mixed["images"], 0.0, 255.0)
         return tf.ensure_shape(inside, pixels.shape), tf.ensure_shape(
             mixed["labels"], targets.shape

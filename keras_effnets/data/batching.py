@@ -1,13 +1,12 @@
-"""One epoch of pictures as batches, decoded in parallel by `tf.data`.
+"""One epoch of images as batches, decoded in parallel by `tf.data`.
 
-Pillow decodes, by `load_image` itself, within `tf.data`: the pixels are bit for bit those that
-`predict` and `evaluate` show to the model, every format is read that they read, and an error names
-its file. Pillow lets other threads run while it decodes and resizes.
+`tf.data` calls `load_image`, which decodes with Pillow: the pixels are bit for bit those that
+`predict` and `evaluate` use, the same formats are supported, and errors name their file. Pillow
+releases Python's lock while it decodes and resizes.
 """
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from keras_effnets.data.augmentation import (
     random_crop,
 )
 from keras_effnets.data.labelled import Pictures
-from keras_effnets.data.splitting import check_seed
+from keras_effnets.data.splitting import check_integer
 from keras_effnets.images.preprocessing import load_image
 from keras_effnets.images.preset import Preset
 from keras_effnets.images.reading import read_rgb
@@ -30,14 +29,14 @@ from keras_effnets.images.reading import read_rgb
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# What a seed is used for, so that no two uses see the same numbers.
+# The uses of a seed, so that no two uses draw the same numbers.
 _ORDER, _PICTURE, _RAND_AUGMENT, _MIX = range(4)
 _AHEAD = 2
-"""Batches that wait for the model: a fixed number, for a fixed amount of memory."""
+"""Prefetched batches; a fixed number bounds the memory."""
 
 
 def default_workers() -> int:
-    """As many threads as there are cores, at most 16."""
+    """The number of threads: one a core, at most 16."""
     return min(16, os.cpu_count() or 1)
 
 
@@ -56,43 +55,42 @@ def batches(
 ) -> tf.data.Dataset:
     """Makes one epoch of batches; the last may be smaller.
 
-    Pictures come as `load_image` gives them. For training they are shuffled and augmented, which
-    depends on `seed`, `epoch` and the pictures alone: another call with the same gives the same
-    bits, whatever the number of workers.
+    Images are decoded by `load_image`. For training they are shuffled and augmented, which
+    depends only on `seed`, `epoch` and the images: the same arguments give the same bits for any
+    number of workers.
 
     Args:
-        pictures: To decode.
-        preset: The sides and the interpolation to use.
-        batch_size: Pictures in a batch.
-        augment: Of `AUGMENTATIONS`, in any order; only done for training. "flip" mirrors half of
-            the pictures; "crop" takes a random part (35 to 100 % of the area, 3:4 to 4:3) instead
-            of resizing and centre-cropping; "randaugment" does two random operations of ten;
-            "mixup" blends and "cutmix" pastes pictures of a batch and their targets, and where
-            both are named each batch gets one of them.
+        pictures: The images to decode.
+        preset: The image sizes and the interpolation.
+        batch_size: The number of images in a batch.
+        augment: Names from `AUGMENTATIONS` in any order, applied only for training. "flip"
+            mirrors half of the images; "crop" takes a random part (35 to 100 % of the area, 3:4
+            to 4:3) instead of resizing and centre-cropping; "randaugment" applies two of ten
+            operations; "mixup" blends and "cutmix" pastes images of a batch and their targets.
+            With both, each batch gets one of them.
         training: Whether to shuffle and augment.
-        seed: Of the run, 0 or more.
-        epoch: 0 or more.
-        workers: Pictures that are decoded at a time; None takes as many as there are cores, at
-            most 16.
+        seed: The run's random seed, 0 or more.
+        epoch: The epoch's number, 0 or more.
+        workers: The number of images decoded in parallel; None is one a core, at most 16.
         mixed: The share of batches that "mixup" and "cutmix" change, 0 to 1.
-        shard: Which part of every batch to give, and of how many equal parts: for processes that
-            share the batches. "mixup" and "cutmix" then mix within a part.
+        shard: The index of the part of each batch to return and the number of equal parts, for
+            processes that share the batches. "mixup" and "cutmix" then mix within a part.
 
     Returns:
-        Of (B, crop, crop, 3) float32 RGB pixels 0-255 and (B, classes) float32 targets, which sum
-        to 1 for each picture. Where a picture cannot be read, iterating raises a
-        `tf.errors.OpError` whose message has the file's name.
+        A dataset of (B, crop, crop, 3) float32 RGB pixels 0-255 and (B, classes) float32 targets
+        that sum to 1. Iterating raises a `tf.errors.OpError` that names the file if an image
+        cannot be read.
 
     Raises:
-        ValueError: If there are no pictures, or an argument is outside what is allowed.
+        ValueError: If there are no images or an argument is out of range.
     """
     import tensorflow as tf
 
     if not len(pictures):
-        raise ValueError("pictures: there are none, expected at least one")
-    batch_size = _count("batch_size", batch_size)
-    workers = _count("workers", default_workers() if workers is None else workers)
-    seed, epoch = check_seed("seed", seed), check_seed("epoch", epoch)
+        raise ValueError("pictures: there are no images; expected at least one")
+    batch_size = check_integer("batch_size", batch_size, 1)
+    workers = check_integer("workers", default_workers() if workers is None else workers, 1)
+    seed, epoch = check_integer("seed", seed, 0), check_integer("epoch", epoch, 0)
     if not 0 <= mixed <= 1:
         raise ValueError(f"mixed={mixed!r}: expected a number from 0 to 1")
     names = check_augmentations(augment) if training else ()
@@ -104,7 +102,7 @@ def batches(
     side, classes = preset.crop, len(pictures.classes)
 
     def read(index: NDArray[np.int64]) -> NDArray[np.float32]:
-        # By its place in the one tuple of names, which so is held once.
+        # Indexing the one tuple of paths avoids a copy of them in the graph.
         random = np.random.default_rng([seed, epoch, _PICTURE, int(index)])
         return _pixels(pictures.paths[int(index)], preset, names, random)
 
@@ -114,7 +112,7 @@ def batches(
 
     @tf.autograph.experimental.do_not_convert
     def decode(index: Any, target: Any) -> tuple[Any, Any]:
-        # It is stateless, and says so: `enable_op_determinism` would else let one thread decode.
+        # Declared stateless, because `enable_op_determinism` would otherwise use one thread.
         pixels = tf.numpy_function(read, [index], tf.float32, stateful=False)
         pixels = tf.ensure_shape(pixels, (side, side, 3))
         if augmented:
@@ -144,7 +142,7 @@ def batches(
 def _pixels(
     path: str, preset: Preset, names: Sequence[str], random: np.random.Generator
 ) -> NDArray[np.float32]:
-    """(crop, crop, 3), one picture, cropped and flipped as the random numbers have it."""
+    """Decodes one image to (crop, crop, 3), with the random crop and flip if they are named."""
     if "crop" in names:
         image = random_crop(read_rgb(path), preset.crop, preset.interpolation, random)
         pixels = np.asarray(image, np.float32)
@@ -159,10 +157,10 @@ def _part_of_each_batch(
     order: NDArray[np.int64], batch_size: int, part: int, parts: int
 ) -> NDArray[np.int64]:
     if not 0 <= part < parts:
-        raise ValueError(f"shard={(part, parts)!r}: expected a part from 0 to {parts - 1}")
+        raise ValueError(f"shard={(part, parts)!r}: expected an index from 0 to {parts - 1}")
     if batch_size % parts or len(order) % parts:
         raise ValueError(
-            f"shard={(part, parts)!r}: batch_size={batch_size} and {len(order)} pictures do not "
+            f"shard={(part, parts)!r}: batch_size={batch_size} and {len(order)} images do not "
             f"divide into {parts} equal parts"
         )
     starts = range(0, len(order), batch_size)
@@ -172,15 +170,5 @@ def _part_of_each_batch(
 
 
 def _root(seed: int, epoch: int, use: int) -> np.int64:
-    """A number for one use in one epoch, from which stateless operations draw."""
+    """The seed of stateless operations for one use in one epoch."""
     return np.int64(np.random.SeedSequence([seed, epoch, use]).generate_state(1)[0])
-
-
-def _count(name: str, value: int) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise ValueError(f"{name}={value!r}: expected an integer of 1 or more")
-    return count

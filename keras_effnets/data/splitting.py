@@ -1,4 +1,4 @@
-"""Dividing pictures so that every part has of every class."""
+"""Splits and folds in which every class is represented."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from keras_effnets.data.labelled import Pictures
 
 
 def split(pictures: Pictures, share: float, seed: int) -> tuple[Pictures, Pictures]:
-    """Takes a share of the pictures of each class out.
+    """Splits off a share of the images of each class.
 
-    The same arguments always give the same division. Each class gives `share` of its pictures,
-    rounded, but at least one and never all: a class of one picture gives none. Both keep the order.
+    The same arguments always give the same split. Each class gives `share` of its images,
+    rounded, but at least one and never all; a class of one image gives none.
 
     Args:
-        pictures: To divide.
-        share: To take out, between 0 and 1.
-        seed: 0 or more.
+        pictures: The images to split.
+        share: The share to split off, between 0 and 1.
+        seed: The random seed, 0 or more.
 
     Returns:
-        What was taken out, and the rest.
+        The images split off and the rest, both in their original order.
 
     Raises:
-        ValueError: If `share` or `seed` is outside what is allowed.
+        ValueError: If `share` or `seed` is out of range.
     """
     if not 0 < share < 1:
         raise ValueError(f"share={share!r}: expected a number between 0 and 1")
@@ -38,29 +38,29 @@ def split(pictures: Pictures, share: float, seed: int) -> tuple[Pictures, Pictur
 
 
 def folds(pictures: Pictures, count: int, seed: int) -> Iterator[tuple[Pictures, Pictures]]:
-    """Divides pictures `count` times, so that each is in one of the parts.
+    """Divides images into folds for cross-validation.
 
-    Classes are spread over the folds as evenly as their numbers allow, and the folds differ by
-    one picture at most. The same arguments always give the same folds.
+    Each class is spread over the folds as evenly as possible, and the folds' sizes differ by one
+    image at most. The same arguments always give the same folds.
 
     Args:
-        pictures: To divide.
-        count: Of folds: from 2 to the number of pictures.
-        seed: 0 or more.
+        pictures: The images to divide.
+        count: The number of folds, from 2 to the number of images.
+        seed: The random seed, 0 or more.
 
     Returns:
-        For each fold the pictures outside and inside it (to learn from, and to test with), both in
-        the order that they had.
+        For each fold, the images outside it (to train on) and inside it (to test on), both in
+        their original order.
 
     Raises:
-        ValueError: If `count` or `seed` is outside what is allowed.
+        ValueError: If `count` or `seed` is out of range.
     """
     if not 2 <= count <= len(pictures):
-        raise ValueError(f"count={count!r}: expected 2 to {len(pictures)}, the pictures")
+        raise ValueError(f"count={count!r}: expected 2 to {len(pictures)}, the number of images")
     fold = np.empty(len(pictures), np.int64)
     begin = 0
     for members in _shuffled_classes(pictures, seed):
-        # Each class goes on where the one before ended, which keeps the folds equally large.
+        # Each class continues where the previous one ended, which keeps the folds equally large.
         fold[members] = (begin + np.arange(len(members))) % count
         begin += len(members)
     return (
@@ -69,20 +69,20 @@ def folds(pictures: Pictures, count: int, seed: int) -> Iterator[tuple[Pictures,
     )
 
 
-def check_seed(name: str, value: int) -> int:
-    """The value as an int of 0 or more; raises ValueError otherwise."""
+def check_integer(name: str, value: int, lowest: int) -> int:
+    """Returns the value as an int; raises ValueError if it is not an integer >= `lowest`."""
     try:
-        seed = operator.index(value)
+        number = operator.index(value)
     except TypeError:
-        seed = -1
-    if seed < 0:
-        raise ValueError(f"{name}={value!r}: expected an integer of 0 or more")
-    return seed
+        number = lowest - 1
+    if number < lowest:
+        raise ValueError(f"{name}={value!r}: expected an integer of {lowest} or more")
+    return number
 
 
 def _shuffled_classes(pictures: Pictures, seed: int) -> list[NDArray[np.int64]]:
-    """The places of each class's pictures, shuffled; one class's order depends on no other."""
-    seed = check_seed("seed", seed)
+    """The shuffled indices of each class's images; independent of the other classes."""
+    seed = check_integer("seed", seed, 0)
     return [
         np.random.default_rng([seed, target]).permutation(
             np.flatnonzero(pictures.targets == target)

@@ -1,4 +1,4 @@
-"""Models outside Python: artifacts for servers and devices, each compared with its model."""
+"""Exports models for servers and devices, each compared with its model."""
 
 from keras_effnets.export.artifact import Artifact
 from keras_effnets.export.litert import export_litert

@@ -1,4 +1,4 @@
-"""What an exported model says about itself, in a small JSON beside it."""
+"""The description of an exported model, in a small JSON file beside it."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import Any
 import keras
 
 from keras_effnets.export.parity import Parity
-from keras_effnets.export.quantisation_cost import Rounding
+from keras_effnets.export.quantisation_cost import QuantisationCost
+from keras_effnets.images.model_interface import gives_logits
 from keras_effnets.images.preset import Preset
 from keras_effnets.layers import Classifier, ConvClassifier, Preprocessing
-from keras_effnets.version import VERSION
-from weights_tools.formats.our_format import replacing
-
-FORMATS = ("saved-model", "litert", "onnx", "openvino")
+from weights_tools import __version__
+from weights_tools.formats.atomic import replacing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One exported model.
+    """An exported model.
 
     Attributes:
-        format: One of `FORMATS`.
+        format: "saved-model", "litert", "onnx" or "openvino".
         model: The model's name.
-        precision: Of its arithmetic: "float32", "float16", "dynamic", "int8", "bfloat16".
-        input_shape: (H, W, C) of one picture; None for a side that may be any.
-        preset: How it wants its pictures; None for a model that does not say.
-        normalizes: Whether pixels 0-255 go in; otherwise what the preset makes of them.
-        labels: The classes' names; None where the model has none.
-        logits: Whether it gives logits, not probabilities.
-        parity: How near it is to the model that it came from.
-        bytes: Size of all its files.
-        rounding: What int8 costs; None of what is not rounded to it.
-        release: Of this package.
+        precision: The precision of its arithmetic: "float32", "float16", "dynamic", "int8" or
+            "bfloat16".
+        input_shape: (H, W, C) of one image; None for a side of any length.
+        preset: How images are prepared for it; None for a model without a preset.
+        normalizes: Whether it takes pixels 0-255, rather than pixels normalised by the preset.
+        labels: The class names; None if the model has none.
+        logits: Whether it returns logits, not probabilities.
+        parity: The difference from the model's outputs.
+        bytes: Total size of its files.
+        rounding: The cost of int8; None for other precisions.
+        release: The version of this package that wrote it.
     """
 
     format: str
@@ -49,12 +49,12 @@ class Artifact:
     logits: bool
     parity: Parity
     bytes: int
-    rounding: Rounding | None = None
-    release: str = VERSION
+    rounding: QuantisationCost | None = None
+    release: str = __version__
 
     @classmethod
     def of(cls, model: keras.Model, **known: Any) -> Artifact:
-        """What the layers of `model` say, and what is known of the file."""
+        """Describes a model by its layers; `known` are the remaining attributes."""
         first = next((layer for layer in model.layers if isinstance(layer, Preprocessing)), None)
         heads = [layer for layer in model.layers if isinstance(layer, Classifier | ConvClassifier)]
         head = heads[-1] if heads else None
@@ -64,7 +64,7 @@ class Artifact:
             preset=first.preset if first else None,
             normalizes=bool(first and first.normalize),
             labels=head.labels if head else None,
-            logits=bool(head and head.activation in (None, "linear")),
+            logits=gives_logits(head),
             **known,
         )
 
@@ -74,16 +74,16 @@ class Artifact:
             file.write(json.dumps(self.to_dict(), indent=1).encode() + b"\n")
 
     def to_dict(self) -> dict[str, Any]:
-        """Values that JSON keeps as they are."""
+        """Returns plain values for JSON."""
         return {**dataclasses.asdict(self), "preset": self.preset and self.preset.to_dict()}
 
     @classmethod
     def read(cls, path: Path) -> Artifact:
-        """Reads such a JSON.
+        """Reads a description.
 
         Raises:
-            FileNotFoundError: If there is none.
-            ValueError: If it is something else.
+            FileNotFoundError: The file does not exist.
+            ValueError: The file is not a description.
         """
         try:
             values = json.loads(path.read_text("utf-8"))
@@ -95,15 +95,15 @@ class Artifact:
                 labels=None if labels is None else tuple(map(str, labels)),
                 input_shape=tuple(values.pop("input_shape")),
                 parity=Parity(**values.pop("parity")),
-                rounding=None if rounding is None else Rounding.from_dict(rounding),
+                rounding=None if rounding is None else QuantisationCost.from_dict(rounding),
                 **values,
             )
         except FileNotFoundError:
             raise
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path}: no description of an exported model: {error}") from error
+            raise ValueError(f"{path}: not a description of an exported model: {error}") from error
 
 
 def beside(path: Path) -> Path:
-    """Where the JSON of an exported file is: the file's name and .json."""
+    """Returns the path of an exported file's description: the file's name plus .json."""
     return path.with_name(path.name + ".json")

@@ -1,4 +1,4 @@
-"""What every exporter of a file does: fold, convert, run, compare, and only then keep."""
+"""The steps that all file formats share: fold, convert, run, compare, and only then keep."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_effnets.export.artifact import Artifact, beside
-from keras_effnets.export.frozen_graph import picture_shape
+from keras_effnets.export.frozen_graph import image_shape
 from keras_effnets.export.parity import (
-    Array,
     ParityError,
     compare,
-    probe_pictures,
+    probe_images,
     reference_outputs,
 )
 from keras_effnets.export.runtimes import Session
 from keras_effnets.models.surgery import fold_batch_norm
 
 TOLERANCE = 1e-3
-"""Of float32: largest difference over the largest logit, or output where there are none."""
+"""The tolerance of float32: the largest difference over the largest logit, or over the largest
+output if the outputs are not probabilities."""
 
 
 def new_file(path: str | os.PathLike[str], suffix: str) -> Path:
-    """The path of a file that is to be made.
+    """Checks the path of a file before it is written, and returns it.
 
     Raises:
-        ValueError: If it ends otherwise.
-        FileNotFoundError: If there is no such folder.
-        PermissionError: If the folder takes no file.
+        ValueError: The path has another suffix.
+        FileNotFoundError: The folder does not exist.
+        PermissionError: The folder can't be written to.
     """
     target = Path(path).expanduser()
     if target.suffix.lower() != suffix:
@@ -54,28 +55,29 @@ def export_checked(
     convert: Callable[[keras.Model, Path], dict[str, Any] | None],
     load: Callable[[Path], Session],
     tolerance: float | None = TOLERANCE,
-    pictures: Array | None = None,
+    pictures: NDArray[Any] | None = None,
 ) -> Artifact:
-    """Makes an artifact beside its place, and moves it there once it has proved itself.
+    """Exports to a temporary folder, and moves the files to their place if the outputs agree.
 
     Args:
-        model: To export.
-        target: Of the file.
-        kind: One of `artifact.FORMATS`.
-        precision: Of its arithmetic.
-        convert: Gets the folded model and a path; writes the file, and what belongs to it under
-            the same stem; gives what else the description should say.
+        model: The model to export.
+        target: The path of the file.
+        kind: The format, as in `Artifact`.
+        precision: The precision, as in `Artifact`.
+        convert: Takes the folded model and a path; writes the file, and further files under the
+            same stem; returns further attributes of the `Artifact`.
         load: Opens the file in its own runtime.
-        tolerance: Of `parity.compare`.
-        pictures: To compare with, (B, H, W, C), as the model takes them; None for made ones.
+        tolerance: As in `parity.compare`.
+        pictures: The images to compare on, (B, H, W, C), as the model takes them; None uses
+            `probe_images`.
 
     Raises:
-        ParityError: If it does not give what the model gives; nothing is left of it then.
-        ValueError: For pictures of another shape, or a model that cannot be exported.
+        ParityError: The outputs differ from the model's; nothing is written.
+        ValueError: The images have another shape, or the model cannot be exported.
     """
-    shape = picture_shape(model)
+    shape = image_shape(model)
     if pictures is None:
-        pictures = probe_pictures(shape)
+        pictures = probe_images(shape)
     pictures = np.asarray(pictures, np.float32)
     if pictures.ndim != 4 or pictures.shape[1:] != shape or not len(pictures):
         raise ValueError(f"pictures have shape {pictures.shape}: expected (B, {shape})")
@@ -88,13 +90,13 @@ def export_checked(
             outputs = load(made).scores(pictures)
             parity = compare(reference, outputs, tolerance=tolerance, exact=precision == "float32")
         except ParityError as error:
-            raise ParityError(f"{target.name}: {error}; it was not kept") from error
+            raise ParityError(f"{target.name}: {error}; the file was not kept") from error
         files = sorted(Path(folder).iterdir(), key=lambda file: file == made)
         size = sum(file.stat().st_size for file in files)
         artifact = Artifact.of(
             model, format=kind, precision=precision, parity=parity, bytes=size, **more
         )
         artifact.write(beside(made))
-        for file in (beside(made), *files):  # the model itself last: it is not there without them
+        for file in (beside(made), *files):  # the model last, so that it is never incomplete
             os.replace(file, target.with_name(file.name))
     return artifact

@@ -1,4 +1,4 @@
-"""ONNX: for ONNX Runtime, and for whatever else reads it."""
+"""Exports to ONNX: for ONNX Runtime and other readers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_effnets.export.artifact import Artifact
 from keras_effnets.export.export_checked import TOLERANCE, export_checked, new_file
 from keras_effnets.export.frozen_graph import INPUT, OUTPUT, freeze_graph
-from keras_effnets.export.parity import Array
 from keras_effnets.export.runtimes import OnnxRuntime, require
 
 OPSETS = range(13, 19)
-"""Of ONNX, that `tf2onnx` writes for these networks."""
+"""The ONNX opsets that `tf2onnx` writes for these networks."""
 
 
 def export_onnx(
@@ -25,31 +25,31 @@ def export_onnx(
     *,
     batch: int | None = None,
     opset: int = 18,
-    pictures: Array | None = None,
+    pictures: NDArray[Any] | None = None,
     tolerance: float = TOLERANCE,
 ) -> Artifact:
     """Writes a model as .onnx, checked with ONNX Runtime, and its description as `PATH.json`.
 
-    Batch norms are folded. The input is called `images`, (B, H, W, C), as the model takes them;
-    the output `scores`.
+    Batch norms are folded. The input is named `images`, (B, H, W, C), as the model takes them; the
+    output is named `scores`.
 
     Args:
-        model: Any functional or sequential model of pictures with one output; of one that takes
-            pictures of any size the preset names the side.
-        path: Ending in .onnx; what is there is replaced.
-        batch: Pictures at once; None for any number.
-        opset: Of ONNX, one of `OPSETS`.
-        pictures: To compare it with the model, (B, H, W, C); None for made ones.
-        tolerance: Of `parity.compare`.
+        model: A functional or sequential model of images with one output. If it takes images of
+            any size, the preset determines the size.
+        path: The file to write, ending in .onnx; an existing file is replaced.
+        batch: The batch size; None for any.
+        opset: The ONNX opset, one of `OPSETS`.
+        pictures: Images to compare the outputs on, (B, H, W, C); None uses `probe_images`.
+        tolerance: As in `parity.compare`.
 
     Returns:
-        What is in the description.
+        The description.
 
     Raises:
-        ImportError: Without tf2onnx, onnx and onnxruntime.
-        ValueError: For a batch, an opset or a path that do not do, or a model that is not such.
-        OSError: If the folder takes no file.
-        ParityError: If it does not give what the model gives; nothing is written then.
+        ImportError: tf2onnx, onnx or onnxruntime is not installed.
+        ValueError: The batch size, opset or path is invalid, or the model cannot be exported.
+        OSError: The folder can't be written to.
+        ParityError: The outputs differ from the model's; nothing is written.
     """
     require("tf2onnx", "onnx", "onnxruntime", extra="onnx")
     target = new_file(path, ".onnx")
@@ -77,7 +77,7 @@ def _convert(model: keras.Model, path: Path, batch: int | None, opset: int) -> N
     from tf2onnx.tfonnx import process_tf_graph
 
     frozen = freeze_graph(model, batch)
-    # Divisions by constants become products, which a transposition can be moved across.
+    # Divisions by constants become products, which a transpose can be moved across.
     with tf.Graph().as_default():
         graph_def = tf_optimize([frozen.input], [frozen.output], frozen.graph_def)
     _give_scalars_an_axis(graph_def)
@@ -100,7 +100,7 @@ def _convert(model: keras.Model, path: Path, batch: int | None, opset: int) -> N
 
 
 def _give_scalars_an_axis(graph_def: Any) -> None:
-    """Makes factors and summands () into (1): tf2onnx fails to move a transposition across ()."""
+    """Reshapes factors and summands from () to (1): tf2onnx can't move a transpose across ()."""
     read: dict[str, set[str]] = {}
     for node in graph_def.node:
         for name in node.input:
@@ -115,8 +115,8 @@ def _give_scalars_an_axis(graph_def: Any) -> None:
 def _keep_zeros_before_max_pooling(graph: Any) -> None:
     """Pads with a number that is not quite 0 before a max pooling.
 
-    ONNX Runtime (1.31) takes a padding by zeros for the pooling's own, which is by -inf: wrong
-    where negative numbers are pooled, as in PreActResNet. Of other numbers it keeps its hands off.
+    ONNX Runtime (1.31) merges a padding by zeros into the pooling, which pads by -inf: wrong where
+    negative numbers are pooled, as in PreActResNet. It leaves padding by other numbers alone.
     """
     from onnx import numpy_helper
 

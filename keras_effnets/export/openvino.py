@@ -1,4 +1,4 @@
-"""OpenVINO: for Intel's processors, and fast on others."""
+"""Exports to OpenVINO: for Intel processors, and fast on others too."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from numpy.typing import NDArray
 
 from keras_effnets.export.artifact import Artifact
 from keras_effnets.export.calibration import (
-    Labelled,
-    Pictures,
-    calibration_pictures,
-    labelled_pictures,
+    CalibrationImages,
+    LabelledImages,
+    calibration_images,
+    labelled_images,
 )
 from keras_effnets.export.export_checked import TOLERANCE, export_checked, new_file
 from keras_effnets.export.frozen_graph import INPUT, OUTPUT, freeze_graph
-from keras_effnets.export.parity import Array
-from keras_effnets.export.quantisation_cost import rounding
-from keras_effnets.export.quiet import quiet
+from keras_effnets.export.quantisation_cost import measure_cost
 from keras_effnets.export.runtimes import OpenVINO, has_bfloat16, require
+from weights_tools.formats.native_output import all_messages_dropped
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 MOST = 300
-"""Pictures to calibrate by, as NNCF's own default; Lite0's divergence was half that with 100."""
+"""The most calibration images, NNCF's own default; Lite0's divergence was half that with 100."""
 _LOOSE = {"bfloat16": 0.1, "int8": None}
-"""Tolerances of what is rounded on purpose; what int8 costs is measured, and said."""
+"""Tolerances of the rounded precisions; the cost of int8 is measured and reported instead."""
 
 
 def export_openvino(
@@ -36,41 +36,41 @@ def export_openvino(
     precision: str = "float32",
     *,
     batch: int | None = None,
-    calibration: Pictures | None = None,
-    labelled: Labelled | None = None,
-    pictures: Array | None = None,
+    calibration: CalibrationImages | None = None,
+    labelled: LabelledImages | None = None,
+    pictures: NDArray[Any] | None = None,
     tolerance: float | None = None,
 ) -> Artifact:
     """Writes a model as OpenVINO's .xml and .bin, and its description as `PATH.json`.
 
-    Batch norms are folded. The input is called `images`, (B, H, W, C), as the model takes them;
-    the output `scores`. OpenVINO itself chooses bfloat16 where the CPU has it: whoever opens a
-    "float32" file otherwise than by `Predictor` sets `INFERENCE_PRECISION_HINT` to `f32`.
+    Batch norms are folded. The input is named `images`, (B, H, W, C), as the model takes them; the
+    output is named `scores`. OpenVINO itself chooses bfloat16 where the CPU has it; `Predictor`
+    forces float32, other programs need `INFERENCE_PRECISION_HINT` set to `f32`.
 
     Args:
-        model: Any functional or sequential model of pictures with one output; of one that takes
-            pictures of any size the preset names the side.
-        path: Ending in .xml; what is there is replaced.
-        precision: "float32"; "bfloat16", which is the same file, computed in bfloat16 and checked
-            so; "int8", weights and activations.
-        batch: Pictures at once; None for any number.
-        calibration: For "int8": real pictures, a folder, files or an array of pixels 0-255, of
-            which at most `MOST` are taken.
-        labelled: For "int8": a folder of pictures with their classes, as `keras-effnets evaluate`
-            takes it, or (path, class) pairs, to measure what accuracy it costs.
-        pictures: To compare it with the model, (B, H, W, C); None for made ones.
-        tolerance: Of `parity.compare`; None takes 1e-3 for float32, 0.1
-            for bfloat16, and any for int8.
+        model: A functional or sequential model of images with one output. If it takes images of
+            any size, the preset determines the size.
+        path: The file to write, ending in .xml; an existing file is replaced.
+        precision: "float32"; "bfloat16", which writes the same file but computes and checks it in
+            bfloat16; "int8", weights and activations.
+        batch: The batch size; None for any.
+        calibration: For "int8": real images, as a folder, files or an array of pixels 0-255, of
+            which at most `MOST` are used.
+        labelled: For "int8": a folder of images with their classes, as for `keras-effnets
+            evaluate`, or (path, class) pairs, to measure the loss of accuracy.
+        pictures: Images to compare the outputs on, (B, H, W, C); None uses `probe_images`.
+        tolerance: As in `parity.compare`; None allows 1e-3 for float32, 0.1 for bfloat16, and any
+            difference for int8.
 
     Returns:
-        What is in the description.
+        The description.
 
     Raises:
-        ImportError: Without openvino, or for int8 without nncf.
-        ValueError: For an argument that does not do, bfloat16 on a CPU without it, int8 without
-            pictures to calibrate by, or a model that is not such.
-        OSError: If the folder takes no file.
-        ParityError: If it does not give what the model gives; nothing is written then.
+        ImportError: openvino, or for int8 nncf, is not installed.
+        ValueError: An argument is invalid, the CPU has no bfloat16, int8 has no calibration
+            images, or the model cannot be exported.
+        OSError: The folder can't be written to.
+        ParityError: The outputs differ from the model's; nothing is written.
     """
     require("openvino", *(["nncf"] if precision == "int8" else []), extra="openvino")
     target = new_file(path, ".xml")
@@ -79,11 +79,11 @@ def export_openvino(
     if batch is not None and batch < 1:
         raise ValueError(f"batch={batch!r}: expected 1 or more, or None for any")
     if precision != "int8" and (calibration is not None or labelled is not None):
-        raise ValueError(f"precision={precision!r}: calibration and labelled are for 'int8' alone")
+        raise ValueError(f"precision={precision!r}: calibration and labelled are for 'int8' only")
     if precision == "bfloat16" and not has_bfloat16():
         raise ValueError("precision='bfloat16': this CPU does not compute in it")
-    examples = calibration_pictures(model, calibration, MOST) if precision == "int8" else None
-    tried = None if labelled is None else labelled_pictures(model, labelled)
+    examples = calibration_images(model, calibration, MOST) if precision == "int8" else None
+    tried = None if labelled is None else labelled_images(model, labelled)
 
     def convert(folded: keras.Model, file: Path) -> dict[str, Any]:
         import openvino
@@ -96,7 +96,7 @@ def export_openvino(
             plain = Path(folder) / "float32.xml"
             openvino.save_model(network, plain, compress_to_fp16=False)
             openvino.save_model(_quantized(network, examples), file, compress_to_fp16=False)
-            cost = rounding(OpenVINO(plain), OpenVINO(file), examples, labelled=tried)
+            cost = measure_cost(OpenVINO(plain), OpenVINO(file), examples, labelled=tried)
         return {"rounding": cost}
 
     return export_checked(
@@ -124,15 +124,15 @@ def _converted(model: keras.Model, batch: int | None) -> Any:
     return network
 
 
-def _quantized(network: Any, examples: Array) -> Any:
-    with quiet():  # it draws bars
+def _quantized(network: Any, examples: NDArray[Any]) -> Any:
+    with all_messages_dropped():  # NNCF draws progress bars
         import nncf
 
         return nncf.quantize(
             network,
-            nncf.Dataset([picture[None] for picture in examples]),
+            nncf.Dataset([image[None] for image in examples]),
             subset_size=len(examples),
             preset=nncf.QuantizationPreset.MIXED,
-            # Slower, and worth it: the quick correction looks at each layer by itself.
+            # Slower but better: the fast correction treats each layer by itself.
             fast_bias_correction=False,
         )

@@ -1,4 +1,4 @@
-"""Whether an artifact gives what its model gives."""
+"""Compares an artifact's outputs with its model's."""
 
 from __future__ import annotations
 
@@ -10,40 +10,38 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-
 
 class ParityError(RuntimeError):
-    """An artifact does not give what its model gives; it was not kept."""
+    """An artifact's outputs differ from its model's; it was not kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far an artifact's outputs are from its model's."""
+    """The difference between an artifact's outputs and its model's."""
 
     max_difference: float
-    """Largest difference of two numbers, over the largest of the model's."""
+    """The largest difference of two numbers, over the largest of the model's."""
     top1_agreement: float
-    """Share of the pictures whose first class is the same, 0 to 1."""
+    """Share of the images whose first class is the same, 0 to 1."""
     pictures: int
-    """That both ran."""
+    """Number of images compared."""
     of: str = "output"
-    """What the numbers are: `"output"`, or `"logit"` where those are probabilities."""
+    """The numbers compared: `"output"`, or `"logit"` if the outputs are probabilities."""
 
     def __str__(self) -> str:
         """In words."""
         return (
             f"differs by at most {self.max_difference:.1e} of the largest {self.of}, the same "
-            f"first class for {self.top1_agreement:.0%} of {self.pictures} pictures"
+            f"first class for {self.top1_agreement:.0%} of {self.pictures} images"
         )
 
 
-def probe_pictures(shape: Sequence[int], count: int = 4) -> Array:
-    """Pictures unlike each other, the same in each call: soft waves of colour, pixels 0-255.
+def probe_images(shape: Sequence[int], count: int = 4) -> NDArray[Any]:
+    """Makes different images of soft colour waves, the same ones in each call, pixels 0-255.
 
     Args:
-        shape: (H, W, C) of one.
-        count: How many.
+        shape: (H, W, C) of one image.
+        count: Number of images.
 
     Returns:
         (count, H, W, C), float32, whole numbers.
@@ -52,49 +50,50 @@ def probe_pictures(shape: Sequence[int], count: int = 4) -> Array:
     rng = np.random.default_rng(20_140_904)
     rows = np.linspace(0, 1, height)[:, None, None]
     columns = np.linspace(0, 1, width)[None, :, None]
-    pictures = np.empty((count, height, width, channels), np.float32)
-    for picture in pictures:
+    images = np.empty((count, height, width, channels), np.float32)
+    for image in images:
         waves = np.zeros((height, width, channels))
         for scale in (1, 3, 9, 27):
             across, down = rng.normal(0, 6 * scale, (2, channels))
             phase = rng.uniform(0, 2 * np.pi, channels)
             waves += np.sin(across * columns + down * rows + phase) / np.sqrt(scale)
         low, high = waves.min(), waves.max()
-        picture[...] = np.rint(255 * (waves - low) / (high - low))
-    return pictures
+        image[...] = np.rint(255 * (waves - low) / (high - low))
+    return images
 
 
-def reference_outputs(model: keras.Model, pictures: Array) -> Array:
-    """What the model gives for pictures, one after the other."""
-    rows = [keras.ops.convert_to_numpy(model(row[None], training=False)) for row in pictures]
+def reference_outputs(model: keras.Model, images: NDArray[Any]) -> NDArray[Any]:
+    """Runs the model on one image at a time and returns its outputs."""
+    rows = [keras.ops.convert_to_numpy(model(row[None], training=False)) for row in images]
     return np.concatenate(rows).astype(np.float32)
 
 
 def compare(
-    reference: Array, outputs: Any, *, tolerance: float | None = None, exact: bool = True
+    reference: NDArray[Any], outputs: Any, *, tolerance: float | None = None, exact: bool = True
 ) -> Parity:
     """Compares an artifact's outputs with its model's.
 
     Args:
-        reference: (B, classes) of the model.
-        outputs: (B, classes) of the artifact.
-        tolerance: Largest `max_difference` allowed; None allows any, as long as they are numbers.
-        exact: Whether probabilities are compared as the logits that they come from, in which
-            classes that get next to nothing count as much as the first; what is rounded to few
-            bits has none of those left.
+        reference: (B, classes), the model's outputs.
+        outputs: (B, classes), the artifact's outputs.
+        tolerance: Largest `max_difference` allowed; None allows any finite outputs.
+        exact: Whether to compare probabilities as logits, so that unlikely classes count as much
+            as likely ones. Not for outputs rounded to a few bits, which round the probabilities
+            of unlikely classes to 0.
 
     Raises:
-        ParityError: Beyond the tolerance, with other shapes, or with outputs that are no numbers.
+        ParityError: The difference exceeds the tolerance, the shapes differ, or an output is not
+            finite.
     """
     found = np.asarray(outputs, np.float32)
     if found.shape != reference.shape:
-        raise ParityError(f"outputs of shape {found.shape}, the model's are {reference.shape}")
+        raise ParityError(f"outputs of shape {found.shape}, but the model's are {reference.shape}")
     if not np.isfinite(found).all():
-        raise ParityError("outputs that are no finite numbers")
+        raise ParityError("outputs are not all finite")
     agreement = float((found.argmax(-1) == reference.argmax(-1)).mean())
     of, floor = "output", 1e-30
-    if exact and _are_probabilities(reference):
-        # Of a network that has learnt nothing the logits are mere rounding: hence the 1.
+    if exact and are_probabilities(reference):
+        # The logits of an untrained network are mere rounding: hence the floor of 1.
         of, floor = "logit", 1.0
         reference, found = _logits(reference), _logits(found)
     difference = float(np.abs(found - reference).max() / max(np.abs(reference).max(), floor))
@@ -104,11 +103,12 @@ def compare(
     return parity
 
 
-def _are_probabilities(rows: Array) -> bool:
-    return bool((rows >= 0).all() and np.allclose(rows.sum(-1), 1, atol=1e-3))
+def are_probabilities(rows: NDArray[Any], atol: float = 1e-3) -> bool:
+    """Whether rows of outputs are probabilities, by their values."""
+    return bool((rows >= 0).all() and np.allclose(rows.sum(-1), 1, atol=atol))
 
 
-def _logits(probabilities: Array) -> Array:
-    """The logits of a softmax, about their mean."""
+def _logits(probabilities: NDArray[Any]) -> NDArray[Any]:
+    """Returns the logits of a softmax, with a mean of 0."""
     logs = np.log(np.maximum(probabilities, 1e-30))
     return np.asarray(logs - logs.mean(-1, keepdims=True), np.float32)

@@ -1,4 +1,4 @@
-"""What quantisation costs, measured."""
+"""Measures how much quantisation changes a model's outputs and accuracy."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from keras_effnets.export.parity import Array, ParityError
+from keras_effnets.export.parity import ParityError, are_probabilities
 from keras_effnets.export.runtimes import Session
 
 MOST_DIVERGENCE = 1.0
-"""Nats: from a network that is sure of one class in three, a guess is that far."""
+"""In nats; a guess diverges that far from a network that is sure of one class in three."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rounding:
-    """What quantisation cost.
+class QuantisationCost:
+    """The cost of quantisation.
 
     Attributes:
-        pictures: That ranges were chosen by.
-        mean_error: Of all outputs on them, absolute.
-        output_errors: The largest absolute error of each output, in their order.
-        agreement: Share of these pictures whose first class stayed.
-        kl_divergence: Mean over them, of the model's probabilities to the artifact's, in nats;
-            None where the model gives no probabilities.
+        pictures: Number of calibration images.
+        mean_error: Mean absolute error of all outputs on the calibration images.
+        output_errors: The largest absolute error of each output, in order.
+        agreement: Share of the calibration images whose first class is unchanged.
+        kl_divergence: Mean Kullback-Leibler divergence from the model's probabilities to the
+            artifact's on the calibration images, in nats; None if the outputs are not
+            probabilities.
         kept_float: Layers that were not quantised.
-        labelled: Labelled pictures that both were tried on; 0 for none.
-        top1_before: Share of them whose class the model puts first; None without any.
-        top1_after: The same of the artifact.
-        labelled_agreement: Share of them whose first class stayed.
+        labelled: Number of labelled images that both were tested on; 0 for none.
+        top1_before: Top-1 accuracy of the model on the labelled images; None without any.
+        top1_after: Top-1 accuracy of the artifact.
+        labelled_agreement: Share of the labelled images whose first class is unchanged.
     """
 
     pictures: int
@@ -45,49 +47,49 @@ class Rounding:
     labelled_agreement: float | None = None
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Rounding:
-        """What a JSON's values say, whose lists were tuples."""
+    def from_dict(cls, values: dict[str, Any]) -> QuantisationCost:
+        """Restores a cost from JSON values, in which tuples have become lists."""
         found: dict[str, Any] = dict(values)
         for name in ("output_errors", "kept_float"):
             found[name] = tuple(found[name])
         return cls(**found)
 
 
-def rounding(
+def measure_cost(
     before: Session,
     after: Session,
-    pictures: Array,
+    images: NDArray[Any],
     *,
     kept_float: Sequence[str] = (),
-    labelled: Iterable[tuple[Array, int]] | None = None,
-) -> Rounding:
+    labelled: Iterable[tuple[NDArray[Any], int]] | None = None,
+) -> QuantisationCost:
     """Compares a float session with a quantised one.
 
     Args:
-        before: In float.
-        after: Quantised.
-        pictures: (B, H, W, C), as the model takes them.
+        before: The float session.
+        after: The quantised session.
+        images: The calibration images, (B, H, W, C), as the model takes them.
         kept_float: Layers that were not quantised.
-        labelled: Other pictures, (H, W, C), each with its class, to compare the accuracies.
+        labelled: Other images, (H, W, C), each with its class, to compare the accuracies.
 
     Raises:
-        ParityError: If the probabilities diverge by more than `MOST_DIVERGENCE`: its ranges do not
-            hold what the network computes.
+        ParityError: The probabilities diverge by more than `MOST_DIVERGENCE`, which means that the
+            quantised ranges do not cover the network's values.
     """
-    was, now = _run(before, pictures), _run(after, pictures)
+    was, now = _run(before, images), _run(after, images)
     errors = np.abs(now - was)
     divergence = kl_divergence(was, now)
     if divergence is not None and divergence > MOST_DIVERGENCE:
         raise ParityError(
-            f"rounded to int8, its probabilities diverge by {divergence:.2f} nats on the "
-            f"calibration's pictures, of which at most {MOST_DIVERGENCE:g} are allowed"
+            f"in int8 the probabilities diverge by {divergence:.2f} nats on the calibration "
+            f"images; at most {MOST_DIVERGENCE:g} is allowed"
         )
     found: dict[str, Any] = {}
     if labelled is not None:
         first, second, truth = [], [], []
-        for picture, target in labelled:
-            first.append(before.scores(picture[None]).argmax())
-            second.append(after.scores(picture[None]).argmax())
+        for image, target in labelled:
+            first.append(before.scores(image[None]).argmax())
+            second.append(after.scores(image[None]).argmax())
             truth.append(target)
         was1, now1 = np.asarray(first), np.asarray(second)
         found = {
@@ -96,8 +98,8 @@ def rounding(
             "top1_after": float((now1 == truth).mean()),
             "labelled_agreement": float((was1 == now1).mean()),
         }
-    return Rounding(
-        pictures=len(pictures),
+    return QuantisationCost(
+        pictures=len(images),
         mean_error=float(errors.mean()),
         output_errors=tuple(float(f"{value:.3g}") for value in errors.max(axis=0).ravel()),
         agreement=float((was.argmax(-1) == now.argmax(-1)).mean()),
@@ -107,9 +109,9 @@ def rounding(
     )
 
 
-def kl_divergence(was: Array, now: Array) -> float | None:
-    """Mean over rows of Σ p log(p / q), in nats; None for rows that are no probabilities."""
-    if (was < 0).any() or not np.allclose(was.sum(-1), 1, atol=1e-2):
+def kl_divergence(was: NDArray[Any], now: NDArray[Any]) -> float | None:
+    """Returns the mean over rows of Σ p log(p / q), in nats; None if they are not probabilities."""
+    if not are_probabilities(was, atol=1e-2):
         return None
     tiny = 1e-8
     p, q = (np.maximum(rows.astype(np.float64), tiny) for rows in (was, now))
@@ -117,5 +119,5 @@ def kl_divergence(was: Array, now: Array) -> float | None:
     return float((p * np.log(p / q)).sum(-1).mean())
 
 
-def _run(session: Session, pictures: Array) -> Array:
-    return np.concatenate([session.scores(picture[None]) for picture in pictures])
+def _run(session: Session, images: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([session.scores(image[None]) for image in images])

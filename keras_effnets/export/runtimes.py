@@ -1,12 +1,14 @@
-"""Exported models in their own runtimes: pictures in, scores out, one call at a time a session.
+"""Runs exported models in their own runtimes: images in, scores out.
 
-Every session is safe to use from several threads. A runtime is imported when a model is opened.
+Sessions are safe to use from several threads; each runs one call at a time. A runtime is imported
+when a model is opened.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import threading
 from importlib import metadata
 from pathlib import Path
@@ -15,20 +17,18 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_effnets.export.quiet import quiet
-
-Array = NDArray[np.float32]
+from weights_tools.formats.native_output import all_messages_dropped
 
 
 class Session(Protocol):
-    """An exported model that is open."""
+    """An open exported model."""
 
-    def scores(self, batch: Array) -> Array:
-        """What the model gives, (B, classes), for (B, H, W, C)."""
+    def scores(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Returns the model's outputs (B, classes) for (B, H, W, C)."""
 
 
 class Engine(NamedTuple):
-    """What runs an artifact: its module, and the distribution and the extra that bring it."""
+    """The module of an engine, and the distribution and the extra that install it."""
 
     module: str
     distribution: str
@@ -49,12 +49,12 @@ def installed(engine: str) -> bool:
 
 
 def version(engine: str) -> str:
-    """Of an installed engine."""
+    """Returns the version of an installed engine."""
     return metadata.version(ENGINES[engine].distribution)
 
 
 def require(*modules: str, extra: str) -> None:
-    """Raises ImportError, with the line that helps, unless all modules are installed."""
+    """Raises ImportError with the line that installs them, unless all modules are installed."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
@@ -64,10 +64,10 @@ def require(*modules: str, extra: str) -> None:
 
 
 def cores(threads: int | None) -> int:
-    """How many threads to compute with: as asked for, else one for each core allowed.
+    """Returns the number of threads to compute with: `threads`, or one per core allowed.
 
     Raises:
-        ValueError: For less than one.
+        ValueError: `threads` is below 1.
     """
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
@@ -76,12 +76,22 @@ def cores(threads: int | None) -> int:
     return threads
 
 
+def processor() -> str:
+    """Returns the processor's name, as far as the operating system gives one."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        line = next(line for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+    return line.partition(":")[2].strip()
+
+
 class LiteRT:
     """A .tflite file in `ai_edge_litert`, with XNNPACK.
 
     Raises:
-        ImportError: Without LiteRT.
-        ValueError: If the file is no model of pictures.
+        ImportError: LiteRT is not installed.
+        ValueError: The file is not a LiteRT model with one input and one output.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -92,12 +102,12 @@ class LiteRT:
         self._interpreter = Interpreter(model_path=str(path), num_threads=cores(threads))
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
-        with quiet():  # XNNPACK greets
+        with all_messages_dropped():  # XNNPACK prints a greeting
             self._interpreter.allocate_tensors()
         self._batch = 1
 
-    def scores(self, batch: Array) -> Array:
-        """What the model gives, (B, classes), for (B, H, W, C)."""
+    def scores(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Returns the model's outputs (B, classes) for (B, H, W, C)."""
         with self._lock:
             if len(batch) != self._batch:
                 self._interpreter.resize_tensor_input(self._input["index"], batch.shape)
@@ -112,7 +122,7 @@ class OnnxRuntime:
     """An .onnx file in ONNX Runtime, on the CPU.
 
     Raises:
-        ImportError: Without ONNX Runtime.
+        ImportError: ONNX Runtime is not installed.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -122,17 +132,17 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = cores(threads)
         options.log_severity_level = 3
-        # Threads that wait busily take the cores from whoever decodes the next pictures.
+        # Spinning threads would take the cores from the threads that decode the next images.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
-        (taken,) = self._session.get_inputs()
-        self._input = taken.name
-        self._batch = taken.shape[0] if isinstance(taken.shape[0], int) else None
+        (model_input,) = self._session.get_inputs()
+        self._input = model_input.name
+        self._batch = model_input.shape[0] if isinstance(model_input.shape[0], int) else None
 
-    def scores(self, batch: Array) -> Array:
-        """What the model gives, (B, classes), for (B, H, W, C)."""
+    def scores(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Returns the model's outputs (B, classes) for (B, H, W, C)."""
         if self._batch is None:
             return self._session.run(None, {self._input: batch})[0]
         return in_batches_of(
@@ -143,18 +153,18 @@ class OnnxRuntime:
 class OpenVINO:
     """An .xml file, with its .bin beside it, in OpenVINO on the CPU.
 
-    What takes any number of pictures is compiled for the number that is asked for first, which is
-    up to a tenth faster there, and only if others follow for any.
+    A model of any batch size is compiled for the first batch size it gets, which makes that one up
+    to a tenth faster; it is compiled for any batch size only if another one follows.
 
     Args:
-        path: Of the .xml.
-        threads: To compute with.
-        precision: "float32" is forced, where OpenVINO would choose bfloat16 by itself;
+        path: The .xml file.
+        threads: Number of threads to compute with; None uses one per core.
+        precision: "float32" is forced even where OpenVINO would choose bfloat16 by itself;
             "bfloat16" asks for it; "int8" is in the file.
 
     Raises:
-        ImportError: Without OpenVINO.
-        ValueError: If the CPU has no bfloat16.
+        ImportError: OpenVINO is not installed.
+        ValueError: The CPU has no bfloat16.
     """
 
     def __init__(self, path: Path, threads: int | None = None, precision: str = "float32") -> None:
@@ -173,18 +183,18 @@ class OpenVINO:
         first = self._model.input(0).partial_shape[0]
         self._batch = None if first.is_dynamic else first.get_length()
         self._lock = threading.Lock()
-        self._requests: dict[int | None, Any] = {}  # by number of pictures; None for any
+        self._requests: dict[int | None, Any] = {}  # by batch size; None for any
 
-    def scores(self, batch: Array) -> Array:
-        """What the model gives, (B, classes), for (B, H, W, C)."""
+    def scores(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Returns the model's outputs (B, classes) for (B, H, W, C)."""
         return in_batches_of(self._batch, self._run, batch) if self._batch else self._run(batch)
 
-    def _run(self, batch: Array) -> Array:
+    def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
         with self._lock:
             return self._request(len(batch)).infer({0: batch})[0].copy()
 
-    def _request(self, pictures: int) -> Any:
-        size = pictures if not self._requests or pictures in self._requests else None
+    def _request(self, batch: int) -> Any:
+        size = batch if not self._requests or batch in self._requests else None
         if size not in self._requests:
             model = self._model
             if size is not None and self._batch is None:
@@ -202,8 +212,8 @@ def has_bfloat16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def in_batches_of(size: int, run: Any, batch: Array) -> Array:
-    """Runs pictures through what takes so many at once, the last one again to fill the last."""
+def in_batches_of(size: int, run: Any, batch: NDArray[Any]) -> NDArray[Any]:
+    """Runs `run` on batches of exactly `size`, the last filled up with copies of its last image."""
     rows = []
     for start in range(0, len(batch), size):
         part = batch[start : start + size]

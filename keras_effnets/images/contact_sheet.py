@@ -1,11 +1,10 @@
-"""One picture of many pictures, each with what a model made of it."""
+"""Many images on one sheet, each with a model's predictions."""
 
 from __future__ import annotations
 
 import math
 import os
 import unicodedata
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -13,6 +12,7 @@ from typing import TypeAlias
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from keras_effnets.images.reading import read_rgb
+from weights_tools.formats.atomic import replacing
 
 Entry: TypeAlias = tuple[str | os.PathLike[str], Sequence[tuple[str, float]]]
 _Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -25,57 +25,59 @@ _EDGE = "#e1e4e8"
 _INK = "#1b1f24"
 _QUIET_INK = "#59626d"
 _TRACK = "#e9ecf0"
-# The blue of Okabe and Ito's palette, which stays apart from grey in every kind of colour vision;
-# the best prediction has it at full strength.
+# The blue of Okabe and Ito's palette, which differs from grey in every kind of colour vision; the
+# best prediction has it at full strength.
 _ACCENT = "#0072b2"
 _SOFT_ACCENT = "#7fb8d8"
 
 
 def contact_sheet(
-    pictures: Sequence[Entry],
+    images: Sequence[Entry],
     path: str | os.PathLike[str],
     columns: int = 4,
     cell: int = 256,
 ) -> None:
-    """Draws pictures with their predictions on one sheet and writes it as PNG.
+    """Draws images with their predictions on one sheet and writes it as PNG.
 
-    Each picture is cropped to a square. Its file's name stands below it, then one line and one
-    bar a prediction. The font holds basic Latin letters only: accents are dropped, and letters
-    of other scripts become question marks. The file appears whole or not at all.
+    Each image is cropped to a square. Below it come its file name, then a line and a bar per
+    prediction. The font has basic Latin letters only: accents are dropped, and letters of other
+    scripts become question marks. The file appears whole or not at all.
 
     Args:
-        pictures: For each picture its path and its (name, score) predictions, in the order
-            to show them; scores are probabilities, 0–1.
-        path: The PNG file to write; one that exists is replaced.
-        columns: Pictures side by side, at most.
-        cell: Side of a picture on the sheet, pixels, at least 96; the type grows with it.
+        images: The path of each image and its (name, score) predictions, in the order to show
+            them; scores are probabilities, 0–1.
+        path: The PNG file to write; an existing file is replaced.
+        columns: The most images side by side.
+        cell: An image's side on the sheet, pixels, at least 96; the type grows with it.
 
     Raises:
-        OSError: A picture can't be opened, or the sheet can't be written.
-        ValueError: There are no pictures, an argument is out of its range, a score is not
-            within 0–1, or a file is no readable picture.
+        OSError: An image can't be opened, or the sheet can't be written.
+        ValueError: There are no images, an argument is out of its range, a score is not within
+            0–1, or a file is not a readable image.
     """
-    if not pictures:
-        raise ValueError("pictures is empty: expected at least one picture")
+    if not images:
+        raise ValueError("images is empty: expected at least one image")
     if columns < 1:
         raise ValueError(f"columns={columns}: expected at least 1")
     if cell < _SMALLEST_CELL:
         raise ValueError(f"cell={cell}: expected at least {_SMALLEST_CELL} pixels")
-    for source, predictions in pictures:
+    for source, predictions in images:
         for name, score in predictions:
-            # Room for the rounding of a softmax; the comparison is false for NaN too.
+            # The margin is for the rounding of a softmax; the comparison is false for NaN too.
             if not -1e-3 <= score <= 1 + 1e-3:
                 raise ValueError(
                     f"{os.fspath(source)}: score {score} of {name!r}: expected a probability, 0-1"
                 )
-    _write(_draw_sheet(pictures, columns, cell), Path(path))
+    sheet = _draw_sheet(images, columns, cell)
+    with replacing(path) as file:
+        sheet.save(file, format="PNG")
 
 
-def _draw_sheet(pictures: Sequence[Entry], columns: int, cell: int) -> Image.Image:
+def _draw_sheet(images: Sequence[Entry], columns: int, cell: int) -> Image.Image:
     """Returns the whole sheet; see `contact_sheet` for the arguments."""
     style = _Style(cell)
-    columns = min(columns, len(pictures))
-    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    columns = min(columns, len(images))
+    rows = [images[start : start + columns] for start in range(0, len(images), columns)]
     heights = [style.card_height(max(len(predictions) for _, predictions in row)) for row in rows]
     sheet = Image.new(
         "RGB",
@@ -119,7 +121,7 @@ class _Style:
         self.card_width = cell + 2 * self.inset
 
     def card_height(self, predictions: int) -> int:
-        """Returns the height of a card with so many predictions."""
+        """Returns the height of a card with a number of predictions."""
         body = self.title_height + predictions * self.line_height
         return self.inset + self.cell + body + self.bottom
 
@@ -130,7 +132,7 @@ def _draw_card(
     height: int,
     style: _Style,
 ) -> Image.Image:
-    """Returns one picture with its name and predictions, of the size (card_width, height)."""
+    """Returns one image with its name and predictions, of size (card_width, height)."""
     size = (style.card_width, height)
     card = Image.new("RGB", size, _PAGE)
     card.paste(_EDGE, mask=_rounded(size, style.radius))
@@ -138,16 +140,16 @@ def _draw_card(
     card.paste(_CARD, (1, 1), inner)
 
     side = style.cell
-    picture = ImageOps.fit(read_rgb(source), (side, side), Image.Resampling.LANCZOS)
-    mask = _rounded(picture.size, max(1, style.radius - style.inset // 3))
-    card.paste(picture, (style.inset, style.inset), mask)
+    image = ImageOps.fit(read_rgb(source), (side, side), Image.Resampling.LANCZOS)
+    mask = _rounded(image.size, max(1, style.radius - style.inset // 3))
+    card.paste(image, (style.inset, style.inset), mask)
 
     draw = ImageDraw.Draw(card)
     left, right = style.inset, style.inset + side
     top = style.inset + side
     title = _fitted(Path(source).name, style.title_font, side, keep_end=True)
     baseline = top + round(style.title_height * 0.64)
-    # The font has no bold cut; a hair's stroke does for one.
+    # The font has no bold weight; a hairline stroke replaces it.
     draw.text((left, baseline), title, _INK, style.title_font, anchor="ls", stroke_width=0.3)
     top += style.title_height
 
@@ -162,7 +164,7 @@ def _draw_card(
         bar_top = top + style.text_height
         track = _rounded((side, style.bar), style.bar / 2)
         card.paste(_TRACK, (left, bar_top), track)
-        # The fill is the track's left part, so that a small score keeps the round end.
+        # The fill is the left part of the track, so that a small score keeps the round end.
         fill = track.crop((0, 0, round(share * side), style.bar))
         if fill.width:
             card.paste(_ACCENT if rank == 0 else _SOFT_ACCENT, (left, bar_top), fill)
@@ -185,14 +187,14 @@ def _fitted(text: str, font: _Font, width: float, keep_end: bool = False) -> str
 
     Args:
         text: Any text.
-        font: The font it will be drawn with.
-        width: The room there is, pixels.
-        keep_end: Shorten in the middle, because the end (a file's suffix) tells something.
+        font: The font to draw it with.
+        width: The room available, pixels.
+        keep_end: Shorten in the middle, because the end (a file's suffix) is informative.
     """
     text = unicodedata.normalize("NFKD", text)
     text = "".join(letter for letter in text if not unicodedata.combining(letter))
     text = text.encode("ascii", "replace").decode("ascii")
-    # A line break would make the text grow downwards into its neighbours.
+    # A line break would make the text run down into its neighbours.
     text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text
@@ -202,13 +204,3 @@ def _fitted(text: str, font: _Font, width: float, keep_end: bool = False) -> str
         if font.getlength(short) <= width:
             return short
     return ""
-
-
-def _write(sheet: Image.Image, path: Path) -> None:
-    """Writes a PNG beside its final place, then moves it there."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        sheet.save(temporary, format="PNG")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Pictures in folders: which there are, and of which class each is. None is opened here."""
+"""Finds the images in folders, and their classes, without opening them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from keras_effnets.images.labels import imagenet_classes
+from keras_effnets.images.class_names import imagenet_classes
 
 T = TypeVar("T")
 StrPath: TypeAlias = str | os.PathLike[str]
@@ -19,45 +19,30 @@ SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm"),
     *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
-"""Endings, in any case, by which a picture in a folder is known; a file that is named itself may
+"""Suffixes, in upper or lower case, of the images in a folder; a file given by its own path may
 have any."""
 
-# Wherever it stands: n01440764_tench.JPEG, n01440764_10026.JPEG, ILSVRC2012_val_1_n01440764.JPEG.
+# Anywhere: n01440764_tench.JPEG, n01440764_10026.JPEG, ILSVRC2012_val_1_n01440764.JPEG.
 _WORDNET_ID = re.compile(r"(?<![a-z0-9])n\d{8}(?!\d)")
 
 
-def find_pictures(paths: Iterable[StrPath]) -> list[Path]:
-    """Lists pictures, each once.
+def find_images(paths: Iterable[StrPath]) -> list[Path]:
+    """Lists images, each once; see `iterate_images` for the arguments and errors."""
+    return list(dict.fromkeys(iterate_images(paths)))
+
+
+def iterate_images(paths: Iterable[StrPath]) -> Iterator[Path]:
+    """Yields images one at a time, so that any number can be processed.
+
+    An image that is asked for twice comes twice.
 
     Args:
-        paths: Files, taken as they are; folders, searched with all below them, in sorted order,
-            hidden ones left out; and shell patterns (`**` for any depth) of both.
+        paths: Files, taken as they are; folders, searched recursively in sorted order without
+            hidden files and folders; and shell patterns (`**` for any depth) of both.
 
     Raises:
-        FileNotFoundError: If there is no such path, or nothing fits a pattern.
-        ValueError: If a folder holds no pictures.
-    """
-    found: dict[Path, None] = {}
-    for given in paths:
-        for path in _matches(Path(given).expanduser()):
-            if not path.is_dir():
-                found[path] = None
-                continue
-            pictures = list(_below(path))
-            if not pictures:
-                raise ValueError(_no_pictures(path))
-            found.update(dict.fromkeys(pictures))
-    return list(found)
-
-
-def iterate_pictures(paths: Iterable[StrPath]) -> Iterator[Path]:
-    """Gives what `find_pictures` lists, one after the other and in no list: for a great many.
-
-    A picture that is asked for twice comes twice.
-
-    Raises:
-        FileNotFoundError: If there is no such path, or nothing fits a pattern.
-        ValueError: If a folder holds no pictures.
+        FileNotFoundError: A path does not exist, or nothing matches a pattern.
+        ValueError: A folder contains no images.
     """
     for given in paths:
         for path in _matches(Path(given).expanduser()):
@@ -65,11 +50,11 @@ def iterate_pictures(paths: Iterable[StrPath]) -> Iterator[Path]:
                 yield path
                 continue
             found = False
-            for picture in _below(path):
+            for image in _below(path):
                 found = True
-                yield picture
+                yield image
             if not found:
-                raise ValueError(_no_pictures(path))
+                raise ValueError(_no_images(path))
 
 
 def _matches(path: Path) -> list[Path]:
@@ -79,26 +64,26 @@ def _matches(path: Path) -> list[Path]:
         raise FileNotFoundError(f"{path}: there is no such file or folder")
     matches = sorted(map(Path, glob.glob(str(path), recursive=True)))
     if not matches:
-        raise FileNotFoundError(f"{path}: no file or folder fits this pattern")
+        raise FileNotFoundError(f"{path}: no file or folder matches this pattern")
     return matches
 
 
 def _below(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in sorted(files) if _is_picture(name))
+        yield from (Path(parent, name) for name in sorted(files) if _is_image(name))
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
-def _no_pictures(folder: Path) -> str:
-    return f"{folder}: the folder holds no pictures (files ending in {', '.join(SUFFIXES)})"
+def _no_images(folder: Path) -> str:
+    return f"{folder}: the folder contains no images (files ending in {', '.join(SUFFIXES)})"
 
 
-class LabelledPicture(NamedTuple):
-    """A picture and the index of its class."""
+class LabelledImage(NamedTuple):
+    """An image and the index of its class."""
 
     path: Path
     target: int
@@ -106,49 +91,49 @@ class LabelledPicture(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LabelledFolder:
-    """The pictures of a folder with their classes."""
+    """The images of a folder with their classes."""
 
-    pictures: Sequence[LabelledPicture]
+    images: Sequence[LabelledImage]
     named_by: str
-    """What told the classes: "WordNet id", "label", "class number" or "sorted order"."""
+    """How the classes were found: "WordNet id", "label", "class number" or "sorted order"."""
 
 
 class Listing(NamedTuple):
-    """The pictures of a folder: either its own, or those of the folders in it."""
+    """The images of a folder: either directly in it, or in its subfolders."""
 
     root: Path
     files: Sequence[Path]
-    """In sorted order; empty where there are folders of pictures."""
+    """The folder's own images in sorted order; empty where there are subfolders of images."""
     below: dict[Path, list[Path]]
-    """Each folder in sorted order, also one without pictures, with all pictures below it."""
+    """All images below each subfolder, in sorted order; empty subfolders are included."""
 
 
 def listing(folder: StrPath) -> Listing:
-    """Lists the pictures of a folder; hidden files and folders are left out.
+    """Lists the images of a folder; hidden files and folders are left out.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If it holds no pictures, or both pictures and folders of pictures.
+        FileNotFoundError: The folder does not exist.
+        ValueError: The folder contains no images, or both images and subfolders of images.
     """
     root = existing_folder(folder)
     entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
-    files = [entry for entry in entries if not entry.is_dir() and _is_picture(entry.name)]
+    files = [entry for entry in entries if not entry.is_dir() and _is_image(entry.name)]
     below = {entry: list(_below(entry)) for entry in entries if entry.is_dir()}
     if not files and not any(below.values()):
-        raise ValueError(_no_pictures(root))
+        raise ValueError(_no_images(root))
     if files and any(below.values()):
         raise ValueError(
-            f"{root}: the folder holds both pictures ({files[0].name}, …) and folders of pictures; "
-            "expected one or the other"
+            f"{root}: the folder contains both images ({files[0].name}, …) and subfolders of "
+            "images; expected one or the other"
         )
     return Listing(root, files, below)
 
 
 def existing_folder(folder: StrPath) -> Path:
-    """The folder, `~` expanded.
+    """Returns the folder's path with `~` expanded.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: The folder does not exist.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
@@ -157,24 +142,24 @@ def existing_folder(folder: StrPath) -> Path:
     return root
 
 
-def find_labelled_pictures(
+def find_labelled_images(
     folder: StrPath, classes: int, labels: Sequence[str] | None = None
 ) -> LabelledFolder:
-    """Lists the pictures of a folder with their classes.
+    """Lists the images of a folder with their classes.
 
-    The folder holds either one folder a class, or pictures with a WordNet id in their names. The
-    folders are called by the labels, or without labels, by the WordNet ids where there are 1000
-    classes, else by numbers from 0; else, where there are as many folders as classes, their
-    sorted order is the order of the classes.
+    The folder contains either one subfolder per class, or images with a WordNet id in their
+    names. Subfolders are named after the labels. Without labels they are named by WordNet id for
+    1000 classes, or by number from 0; failing that, if there are as many subfolders as classes,
+    they stand for the classes in sorted order.
 
     Args:
-        folder: To search; class folders with all below them.
-        classes: How many the model has.
-        labels: Their names in order, where the model has them; they may be WordNet ids.
+        folder: The folder to search; subfolders are searched recursively.
+        classes: The number of the model's classes.
+        labels: The class names in order, where the model has them; they may be WordNet ids.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If it holds no pictures, or some of an unknown class.
+        FileNotFoundError: The folder does not exist.
+        ValueError: The folder contains no images, or images of an unknown class.
     """
     root, files, below = listing(folder)
     if files:
@@ -186,21 +171,21 @@ def _labelled_by_name(
     root: Path, files: Sequence[Path], classes: int, labels: Sequence[str] | None
 ) -> LabelledFolder:
     known = _known_classes(classes, labels)
-    pictures, unknown = [], []
+    images, unknown = [], []
     for file in files:
         match = _WORDNET_ID.search(file.name)
         target = known.get(match.group()) if match else None
         if target is None:
             unknown.append(file.name)
         else:
-            pictures.append(LabelledPicture(file, target))
+            images.append(LabelledImage(file, target))
     if unknown:
         raise ValueError(
-            f"{root}: {len(unknown)} of {len(files)} pictures ({some_names(unknown)}) have no "
-            f"WordNet id in their names that is one of the model's {classes} classes; put others "
-            "into a folder for each class"
+            f"{root}: {len(unknown)} of {len(files)} images ({some_names(unknown)}) have no "
+            f"WordNet id of one of the model's {classes} classes in their names; put images "
+            "without one into a subfolder per class"
         )
-    return LabelledFolder(pictures, "WordNet id")
+    return LabelledFolder(images, "WordNet id")
 
 
 def _labelled_by_folder(
@@ -217,17 +202,15 @@ def _labelled_by_folder(
         targets, named_by = list(range(classes)), "sorted order"
     else:
         unknown = [name for name in names if name not in known]
-        expected = (
-            f"names such as {some_names(list(known))}" if known else f"numbers below {classes}"
-        )
+        expected = f"names like {some_names(list(known))}" if known else f"numbers below {classes}"
         raise ValueError(
-            f"{root}: {len(unknown)} of {len(names)} folders ({some_names(unknown)}) are none of "
-            f"the model's {classes} classes; expected {expected}"
-            + (f", or {classes} folders in the order of the classes" if labels is None else "")
+            f"{root}: {len(unknown)} of {len(names)} subfolders ({some_names(unknown)}) are not "
+            f"among the model's {classes} classes; expected {expected}"
+            + (f", or {classes} subfolders in the order of the classes" if labels is None else "")
         )
     return LabelledFolder(
         [
-            LabelledPicture(path, target)
+            LabelledImage(path, target)
             for target, paths in zip(targets, below.values(), strict=True)
             for path in paths
         ],
@@ -244,11 +227,11 @@ def _known_classes(classes: int, labels: Sequence[str] | None) -> dict[str, int]
 
 
 def some_names(names: Sequence[str]) -> str:
-    """The first three, for a message."""
+    """Lists the first three names, for a message."""
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def spread(items: Sequence[T], limit: int) -> list[T]:
-    """At most `limit` of the items, evenly spread over them, so that sorted classes all come."""
+    """Returns at most `limit` items, evenly spread, so that every class of a sorted list comes."""
     count = min(limit, len(items))
     return [items[index * len(items) // count] for index in range(count)]

@@ -1,4 +1,4 @@
-"""How a network wants its pictures, as one value that travels with its weights."""
+"""How images are prepared for a network, as one value that travels with its weights."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """How a network wants its pictures.
+    """How images are prepared for a network.
 
-    `resize` may be smaller than `crop`: the picture then gets a black border, as in
-    torchvision. The defaults of `mean` and `std` are those of torchvision's ImageNet
-    checkpoints, times 255.
+    `resize` may be smaller than `crop`: the image then gets a black border, as in torchvision.
+    The defaults of `mean` and `std` are those of torchvision's ImageNet checkpoints, times 255.
 
     Attributes:
-        crop: Side of the centre crop, pixels.
-        resize: Shorter side after resizing, pixels.
-        interpolation: "nearest", "bilinear", "bicubic" or "lanczos", all as Pillow does them
-            (antialiased when shrinking, but for "nearest").
+        crop: The centre crop's side, pixels.
+        resize: The shorter side after resizing, pixels.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos", as in Pillow (all but
+            "nearest" antialias when shrinking).
         mean: Subtracted from the R, G and B pixels, 0–255.
-        std: What the R, G and B pixels are then divided by, 0–255.
+        std: The R, G and B pixels are then divided by it, 0–255.
 
     Raises:
-        ValueError: A value is outside what its attribute allows.
+        ValueError: A value is out of its attribute's range.
     """
 
     crop: int
@@ -39,8 +38,8 @@ class Preset:
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
 
     def __post_init__(self) -> None:
-        # The class is frozen, so object.__setattr__ is the way to store the plain
-        # Python values that NumPy integers and JSON's lists become.
+        # The class is frozen, so object.__setattr__ stores the plain Python values
+        # that NumPy integers and JSON's lists become.
         for name in ("crop", "resize"):
             object.__setattr__(self, name, _side(name, getattr(self, name)))
         for name in ("mean", "std"):
@@ -53,23 +52,23 @@ class Preset:
             raise ValueError(f"std={self.std!r}: expected three numbers above 0")
 
     def at(self, side: int) -> Preset:
-        """Returns the same preset for another input side.
+        """Returns the same preset for another input size.
 
         Args:
             side: The new `crop`, pixels; `resize` changes in proportion.
 
         Raises:
-            ValueError: `side` is no positive integer.
+            ValueError: `side` is not a positive integer.
         """
         side = _side("side", side)
         if side == self.crop:
             return self
-        # A proportion may round down to nothing where resize is smaller than crop.
+        # Where resize is smaller than crop, the proportion may round down to 0.
         resize = max(1, round(self.resize * side / self.crop))
         return dataclasses.replace(self, crop=side, resize=resize)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the preset as values that JSON keeps as they are."""
+        """Returns the preset as plain values for JSON."""
         return {
             "crop": self.crop,
             "resize": self.resize,
@@ -80,10 +79,10 @@ class Preset:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preset:
-        """Returns the preset that `to_dict` described.
+        """Returns the preset that `to_dict` gave.
 
         Args:
-            values: Attributes by name; those that have a default may be left out.
+            values: Attributes by name; those with a default may be left out.
 
         Raises:
             ValueError: A name is unknown or missing, or a value is not allowed.

@@ -1,6 +1,6 @@
-"""The block of MobileNetV1: a convolution taken apart into one over space and one over channels."""
+"""The block of MobileNetV1: one convolution over space, then one over channels."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from keras_effnets.layers.chain import Chain, Shape, register
 from keras_effnets.layers.conv import ConvNormAct, DepthwiseConvNormAct
@@ -12,28 +12,18 @@ class DepthwiseSeparable(Chain):
 
     MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, Howard et
     al., 2017, arXiv 1704.04861. Maps (B, H, W, C) to (B, ceil(H / strides), ceil(W / strides),
-    filters); with `padding="bottom_right"` the sides are rounded down.
+    filters); `padding="bottom_right"` rounds the sides down.
 
     Args:
         filters: Output channels.
         strides: Step of the depthwise convolution, 1 or 2.
-        dilation_rate: Of the depthwise convolution; above 1 only with `strides=1`.
-        activation: After both convolutions.
+        dilation_rate: Dilation of the depthwise convolution; above 1 only with `strides=1`.
+        activation: Activation after each convolution.
         padding, epsilon, momentum: As for `ConvNormAct`.
 
     Raises:
-        ValueError: For other strides.
+        ValueError: For strides other than 1 or 2.
     """
-
-    options: ClassVar[tuple[str, ...]] = (
-        "filters",
-        "strides",
-        "dilation_rate",
-        "activation",
-        "padding",
-        "epsilon",
-        "momentum",
-    )
 
     def __init__(
         self,
@@ -76,7 +66,7 @@ class DepthwiseSeparable(Chain):
         self.add("pointwise", ConvNormAct, self.filters, 1, **common)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """(B, H, W, C) to (B, H', W', filters); H' is H / strides, rounded as `padding` has it."""
+        """(B, H, W, C) to (B, H', W', filters); `padding` decides how H / strides is rounded."""
         batch, *sides, _ = input_shape
         extra = 0 if self.padding == "bottom_right" else self.strides - 1
         halved = (None if side is None else (side + extra) // self.strides for side in sides)

@@ -1,10 +1,10 @@
 """The block of SqueezeNet: few channels before the 3×3 convolutions."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 
-from keras_effnets.layers.chain import Chain, Shape, register
+from keras_effnets.layers.chain import Chain, Shape, check_choice, register
 from keras_effnets.layers.conv import ConvAct
 
 BYPASSES = ("none", "simple", "complex")
@@ -12,29 +12,22 @@ BYPASSES = ("none", "simple", "complex")
 
 @register
 class FireModule(Chain):
-    """A squeezing 1×1 convolution, then 1×1 and 3×3 ones side by side, ReLU after each.
+    """A 1×1 convolution to few channels, then a 1×1 and a 3×3 side by side, ReLU after each.
 
     SqueezeNet, Iandola et al., 2016, arXiv 1602.07360, section 3.2. Maps (B, H, W, C) to
-    (B, H, W, expand1x1_filters + expand3x3_filters), the 1×1's channels first.
+    (B, H, W, expand1x1_filters + expand3x3_filters), the channels of the 1×1 first.
 
     Args:
-        squeeze_filters: Output channels of the squeezing convolution.
-        expand1x1_filters: Those of the 1×1 convolution behind it.
-        expand3x3_filters: Those of the 3×3 one.
-        bypass: What is added to the result: nothing (`"none"`), the input (`"simple"`), or a 1×1
-            convolution of the input, with bias and without activation (`"complex"`).
+        squeeze_filters: Output channels of the first convolution.
+        expand1x1_filters: Output channels of the 1×1 convolution after it.
+        expand3x3_filters: Output channels of the 3×3 convolution after it.
+        bypass: Shortcut that is added to the result: `"none"`, the input itself (`"simple"`), or
+            a 1×1 convolution of it, with bias and without activation (`"complex"`).
 
     Raises:
-        ValueError: For an unknown bypass, filters below 1, or a simple bypass from another number
-            of channels.
+        ValueError: For an unknown bypass, filters below 1, or a simple bypass where input and
+            output differ in their number of channels.
     """
-
-    options: ClassVar[tuple[str, ...]] = (
-        "squeeze_filters",
-        "expand1x1_filters",
-        "expand3x3_filters",
-        "bypass",
-    )
 
     def __init__(
         self,
@@ -46,13 +39,12 @@ class FireModule(Chain):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if bypass not in BYPASSES:
-            raise ValueError(f"FireModule: bypass={bypass!r} is not one of {BYPASSES}")
+        check_choice(self, "bypass", bypass, BYPASSES)
         self.squeeze_filters = squeeze_filters
         self.expand1x1_filters = expand1x1_filters
         self.expand3x3_filters = expand3x3_filters
         self.bypass = bypass
-        for name in self.options[:3]:
+        for name in ("squeeze_filters", "expand1x1_filters", "expand3x3_filters"):
             if getattr(self, name) < 1:
                 raise ValueError(f"FireModule: {name}={getattr(self, name)!r} is below 1")
 
@@ -62,11 +54,11 @@ class FireModule(Chain):
         return self.expand1x1_filters + self.expand3x3_filters
 
     def assemble(self, channels: int) -> None:
-        """Adds the three convolutions, and that of a complex bypass."""
+        """Adds the three convolutions, and the one of a complex bypass."""
         if self.bypass == "simple" and channels != self.filters:
             raise ValueError(
                 f"{self.name}: bypass='simple' adds the input's {channels} channels to "
-                f"{self.filters}: they must be as many"
+                f"{self.filters}; the numbers must be equal"
             )
         self.add("squeeze", ConvAct, self.squeeze_filters, 1)
         self.add("expand1x1", ConvAct, self.expand1x1_filters, 1)
@@ -75,7 +67,7 @@ class FireModule(Chain):
             self.add_beside("skip", ConvAct, self.filters, 1, activation=None)
 
     def build_sublayers(self, input_shape: Shape) -> None:
-        """Both expansions stand behind the squeeze."""
+        """Builds the squeeze, and both expansions for its outputs."""
         self.squeeze.build(input_shape)
         squeezed = self.squeeze.compute_output_shape(input_shape)
         self.expand1x1.build(squeezed)
@@ -84,7 +76,7 @@ class FireModule(Chain):
             self.skip.build(input_shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The expansions' channels, and what bypasses them."""
+        """The channels of both expansions, plus the bypass."""
         squeezed = self.squeeze(inputs)
         outputs = keras.ops.concatenate(
             [self.expand1x1(squeezed), self.expand3x3(squeezed)], axis=-1

@@ -1,45 +1,34 @@
 """The block of GoogLeNet: four branches side by side."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 
 from keras_effnets.layers.chain import Chain, Shape, register
-from keras_effnets.layers.conv import ConvAct, ConvNormAct
+from keras_effnets.layers.conv import add_unit
 from keras_effnets.layers.pooling import MaxPool
-
-
-def add_unit(layer: Any, name: str, filters: int, kernel_size: int = 1) -> None:
-    """Appends a convolution with ReLU: with batch norm where `layer` wants one, else with bias."""
-    if layer.norm:
-        options = {"epsilon": layer.epsilon, "momentum": layer.momentum}
-        layer.add(name, ConvNormAct, filters, kernel_size, **options)
-    else:
-        layer.add(name, ConvAct, filters, kernel_size)
 
 
 @register
 class Inception(Chain):
     """1×1, 3×3 and 5×5 convolutions and a max pooling, side by side, their channels concatenated.
 
-    Going Deeper with Convolutions, Szegedy et al., 2014, arXiv 1409.4842, figure 2. Inputs are
-    nowhere below zero. Maps (B, H, W, C) to (B, H, W, sum of the branches' channels).
+    Going Deeper with Convolutions, Szegedy et al., 2014, arXiv 1409.4842, figure 2. Inputs must
+    not be below zero. Maps (B, H, W, C) to (B, H, W, sum of the branches' channels).
 
     Args:
         filters: Channels in the order of the paper's table: 1×1; reduction before the 3×3, 3×3;
-            reduction before the 5×5, 5×5; projection behind the pooling. Zero leaves out a
-            reduction or the projection: without all three the block is the paper's naive one.
-        widest: Side of the 5×5 branch's kernel, odd: 3 in TF-slim and torchvision.
-        norm: Whether a batch norm follows each convolution, instead of a bias within.
+            reduction before the 5×5, 5×5; projection after the pooling. Zero leaves out a
+            reduction or the projection; without all three the block is the paper's naive one.
+        widest: Side of the 5×5 branch's kernel, odd; 3 in TF-slim and torchvision.
+        norm: Whether each convolution has a batch norm instead of a bias.
         epsilon, momentum: As for `ConvNormAct`.
 
     Raises:
-        ValueError: For other than six numbers of filters, negative ones, or no channels in a
-            branch that convolves.
+        ValueError: Unless `filters` are six numbers, none negative and only reductions and
+            projection zero.
     """
-
-    options: ClassVar[tuple[str, ...]] = ("filters", "widest", "norm", "epsilon", "momentum")
 
     def __init__(
         self,
@@ -55,8 +44,8 @@ class Inception(Chain):
         filters = tuple(filters)
         if len(filters) != 6 or min(filters) < 0 or not all(filters[i] for i in (0, 2, 4)):
             raise ValueError(
-                f"Inception: filters={filters!r} are not six numbers (1x1, 3x3 reduction, 3x3, "
-                "5x5 reduction, 5x5, projection), of which only reductions and projection may be 0"
+                f"Inception: filters={filters!r} must be six numbers (1x1, 3x3 reduction, 3x3, "
+                "5x5 reduction, 5x5, projection); only the reductions and the projection may be 0"
             )
         self.filters = filters
         self.widest = widest
@@ -86,7 +75,7 @@ class Inception(Chain):
             yield [getattr(self, name) for name in names]
 
     def build_sublayers(self, input_shape: Shape) -> None:
-        """Every branch begins at the input."""
+        """Builds each branch, starting from the input's shape."""
         for branch in self._each_branch():
             shape = input_shape
             for layer in branch:

@@ -1,8 +1,8 @@
-"""The mobile blocks: narrow input and output, a wide depthwise convolution between."""
+"""The mobile blocks: narrow input and output, a wide depthwise convolution between them."""
 
-from typing import Any, ClassVar
+from typing import Any
 
-from keras_effnets.layers.chain import Chain, Shape, register
+from keras_effnets.layers.chain import Chain, Shape, register, strided_shape
 from keras_effnets.layers.conv import ConvNormAct, DepthwiseConvNormAct
 from keras_effnets.layers.squeeze_excite import SqueezeExcite
 from keras_effnets.layers.stochastic_depth import StochasticDepth
@@ -21,28 +21,15 @@ class InvertedResidual(Chain):
         filters: Output channels.
         kernel_size: Side of the depthwise kernel, odd.
         strides: Step of the depthwise convolution.
-        expansion: The wide part has `round(expansion * C)` channels; 1 or more.
-        dilation_rate: Of the depthwise convolution; above 1 only with `strides=1`.
-        activation: After expansion and depthwise convolution.
-        drop_path: Probability of dropping the branch while training; used with a skip only.
+        expansion: Factor of the wide part's `round(expansion * C)` channels; 1 or more.
+        dilation_rate: Dilation of the depthwise convolution; above 1 only with `strides=1`.
+        activation: Activation after the expansion and after the depthwise convolution.
+        drop_path: Probability of dropping the branch while training; used only with a skip.
         padding, epsilon, momentum: As for `ConvNormAct`.
 
     Raises:
         ValueError: For an expansion below 1.
     """
-
-    options: ClassVar[tuple[str, ...]] = (
-        "filters",
-        "kernel_size",
-        "strides",
-        "expansion",
-        "dilation_rate",
-        "activation",
-        "drop_path",
-        "padding",
-        "epsilon",
-        "momentum",
-    )
 
     def __init__(
         self,
@@ -104,12 +91,12 @@ class InvertedResidual(Chain):
         return {"padding": self.padding, "epsilon": self.epsilon, "momentum": self.momentum}
 
     def add_drop(self) -> None:
-        """Adds stochastic depth at the branch's end, where there is a skip and a rate."""
+        """Adds stochastic depth at the end of a branch that has a skip and a rate."""
         if self.has_skip and self.drop_path:
             self.add("branch_drop", StochasticDepth, self.drop_path)
 
     def add_attention(self, channels: int) -> None:
-        """Adds what stands between depthwise convolution and projection: nothing here."""
+        """Adds the layers between depthwise convolution and projection: none here."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The branch, plus the input where there is a skip."""
@@ -118,26 +105,22 @@ class InvertedResidual(Chain):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), filters)."""
-        batch, *sides, _ = input_shape
-        height, width = (None if side is None else -(-side // self.strides) for side in sides)
-        return (batch, height, width, self.filters)
+        return strided_shape(input_shape, self.strides, self.filters)
 
 
 @register
 class InvertedResidualSE(InvertedResidual):
     """An inverted residual with the squeeze-and-excitation of MobileNetV3.
 
-    Searching for MobileNetV3, Howard et al., 2019, arXiv 1905.02244. It stands after the depthwise
-    convolution's activation, with ReLU inside and a hard sigmoid as its gate.
+    Searching for MobileNetV3, Howard et al., 2019, arXiv 1905.02244. The squeeze-and-excitation
+    follows the depthwise convolution's activation, with ReLU inside and a hard sigmoid as its gate.
 
     Args:
         filters: Output channels.
-        squeeze_filters: Channels inside the squeeze.
-        activation: After expansion and depthwise convolution.
+        squeeze_filters: Channels inside the squeeze-and-excitation.
+        activation: Activation after the expansion and after the depthwise convolution.
         **kwargs: As for `InvertedResidual`.
     """
-
-    options = (*InvertedResidual.options, "squeeze_filters")
 
     def __init__(
         self, filters: int, *, squeeze_filters: int, activation: str = "hard_swish", **kwargs: Any
@@ -158,14 +141,14 @@ class InvertedResidualSE(InvertedResidual):
 
 @register
 class FusedMBConv(InvertedResidual):
-    """Expand by a k×k convolution instead of 1×1 and depthwise k×k, project 1×1, and a skip.
+    """Expand with a k×k convolution instead of 1×1 and depthwise k×k, project 1×1, and a skip.
 
     EfficientNetV2: Smaller Models and Faster Training, Tan and Le, 2021, arXiv 2104.00298. Where
-    `expansion` is 1 there is no projection: the one k×k convolution, activated, gives the output.
+    `expansion` is 1 there is no projection: the activated k×k convolution is the output.
 
     Args:
         filters: Output channels.
-        activation: After the k×k convolution.
+        activation: Activation after the k×k convolution.
         **kwargs: As for `InvertedResidual`.
     """
 
@@ -196,20 +179,19 @@ class MBConvSE(InvertedResidual):
     """An inverted residual with squeeze-and-excitation after the depthwise convolution.
 
     EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, Tan and Le, 2019,
-    arXiv 1905.11946. The squeeze has `max(1, int(se_ratio * C))` channels, C being the block's
-    input and not the expanded width.
+    arXiv 1905.11946. The squeeze has `max(1, int(se_ratio * C))` channels, where C is the
+    width of the block's input, not the expanded width.
 
     Args:
         filters: Output channels.
         se_ratio: Squeeze channels over input channels, in (0, 1].
-        activation: After expansion and depthwise convolution, and inside the squeeze.
+        activation: Activation after the expansion, after the depthwise convolution, and inside
+            the squeeze.
         **kwargs: As for `InvertedResidual`.
 
     Raises:
         ValueError: For a ratio outside (0, 1].
     """
-
-    options = (*InvertedResidual.options, "se_ratio")
 
     def __init__(
         self, filters: int, *, se_ratio: float = 0.25, activation: str = "silu", **kwargs: Any

@@ -1,39 +1,31 @@
-"""The block of Network In Network: a small perceptron slides over the picture."""
+"""The block of Network In Network: a small perceptron that slides over the image."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 
-from keras_effnets.layers.chain import Chain, Shape, register
+from keras_effnets.layers.chain import Chain, Shape, check_rate, register
 from keras_effnets.layers.conv import ConvAct
 
 
 @register
 class MlpConv(Chain):
-    """Dropout, a convolution, and 1×1 convolutions behind it, ReLU after each.
+    """Dropout, a convolution, then 1×1 convolutions, ReLU after each.
 
     Network In Network, Lin et al., 2013, arXiv 1312.4400, section 3.1. Maps (B, H, W, C) to
-    (B, H', W', filters[-1]), the sides as those of `ConvAct`. Dropout is off in a frozen layer.
+    (B, H', W', filters[-1]), with the sides of `ConvAct`. A frozen layer does not drop.
 
     Args:
         filters: Output channels of each convolution, one or more.
-        kernel_size: Side of the first's kernel, odd.
-        strides: Of the first.
-        padding: Of the first, as for `ConvAct`.
+        kernel_size: Side of the first convolution's kernel, odd.
+        strides: Step of the first convolution.
+        padding: Padding of the first convolution, as for `ConvAct`.
         dropout_rate: Share of the inputs dropped while training, in [0, 1).
 
     Raises:
-        ValueError: For no filters, a rate outside [0, 1), and as `ConvAct` does.
+        ValueError: For no filters, a rate outside [0, 1), or an argument that `ConvAct` rejects.
     """
-
-    options: ClassVar[tuple[str, ...]] = (
-        "filters",
-        "kernel_size",
-        "strides",
-        "padding",
-        "dropout_rate",
-    )
 
     def __init__(
         self,
@@ -47,9 +39,8 @@ class MlpConv(Chain):
     ) -> None:
         super().__init__(**kwargs)
         if not filters or min(filters) < 1:
-            raise ValueError(f"MlpConv: filters={filters!r} are not one or more, each 1 or more")
-        if not 0 <= dropout_rate < 1:
-            raise ValueError(f"MlpConv: dropout_rate={dropout_rate!r} is not in [0, 1)")
+            raise ValueError(f"MlpConv: filters={filters!r} are not one or more integers above 0")
+        check_rate(self, "dropout_rate", dropout_rate)
         self.filters = list(filters)
         self.kernel_size = kernel_size
         self.strides = strides

@@ -1,35 +1,33 @@
-"""Pooling whose windows lie where PyTorch and Caffe put them."""
+"""Pooling with windows where PyTorch and Caffe put them."""
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_effnets.layers.chain import Shape, register
+from keras_effnets.layers.chain import ConfiguredLayer, Shape, register
 
 
 @register
-class MaxPool(keras.layers.Layer):
-    """Max pooling, of inputs that are nowhere below zero unless `signed`.
+class MaxPool(ConfiguredLayer):
+    """Max pooling of inputs that are never below zero, unless `signed`.
 
-    Maps (B, H, W, C) to (B, H', W', C), H' being (H + 2 · padding - pool_size) / strides + 1,
-    rounded down, or up with `ceil_mode`. The border is of zeros: for inputs from a ReLU that is
-    the minus infinity that PyTorch pads with, and it stays a number in an integer model.
+    Maps (B, H, W, C) to (B, H', W', C), where H' is (H + 2 · padding - pool_size) / strides + 1,
+    rounded down, or up with `ceil_mode`. The border is zero. For the outputs of a ReLU this gives
+    the same maxima as PyTorch's minus infinity, and an integer model can represent it.
 
     Args:
         pool_size: Side of the window.
         strides: Step of the window, at most `pool_size`.
         padding: Pixels on each side, at most half of `pool_size`.
-        ceil_mode: Whether a window that reaches beyond the bottom and right edge counts, as in
+        ceil_mode: Whether to keep windows that reach beyond the bottom and right edges, as in
             Caffe.
-        signed: Whether inputs may be below zero: then the border is of minus infinity.
+        signed: Whether inputs may be below zero; the border is then minus infinity.
 
     Raises:
-        ValueError: For values outside those ranges.
+        ValueError: For strides or padding outside those ranges.
     """
-
-    options: ClassVar[tuple[str, ...]] = ("pool_size", "strides", "padding", "ceil_mode", "signed")
 
     def __init__(
         self,
@@ -43,10 +41,12 @@ class MaxPool(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         if not 1 <= strides <= pool_size:
-            raise ValueError(f"MaxPool: strides={strides!r} is not in 1 to pool_size={pool_size}")
+            raise ValueError(
+                f"MaxPool: strides={strides!r} is not between 1 and pool_size={pool_size}"
+            )
         if not 0 <= 2 * padding <= pool_size:
             raise ValueError(
-                f"MaxPool: padding={padding!r} is not in 0 to half of pool_size={pool_size}"
+                f"MaxPool: padding={padding!r} is not between 0 and half of pool_size={pool_size}"
             )
         self.pool_size = pool_size
         self.strides = strides
@@ -56,11 +56,8 @@ class MaxPool(keras.layers.Layer):
 
     @property
     def _margins(self) -> tuple[int, int]:
-        """Pixels before and behind; one step more lets every window begin that may."""
+        """Pixels before and after each axis; `ceil_mode` adds room for one more window after it."""
         return self.padding, self.padding + (self.strides - 1 if self.ceil_mode else 0)
-
-    def build(self, input_shape: Shape) -> None:
-        """Has no variables."""
 
     def call(self, inputs: Any) -> Any:
         """The largest value in each window."""
@@ -84,17 +81,13 @@ class MaxPool(keras.layers.Layer):
             channels,
         )
 
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
-        return {**super().get_config(), **{name: getattr(self, name) for name in self.options}}
-
 
 @register
 class AdaptiveAveragePool(keras.layers.AdaptiveAveragePooling2D):
-    """Means over `output_size` × `output_size` windows that tile the picture.
+    """Means over `output_size` × `output_size` windows that tile the feature map.
 
-    Window i of n spans rows floor(i · H / n) to ceil((i + 1) · H / n), as in PyTorch; a picture
-    smaller than that is repeated, a larger one averaged. Maps (B, H, W, C) to (B, n, n, C).
+    Window i of n spans rows floor(i · H / n) to ceil((i + 1) · H / n), as in PyTorch. A map
+    smaller than n × n is repeated, a larger one averaged. Maps (B, H, W, C) to (B, n, n, C).
     """
 
     def __init__(self, output_size: int, **kwargs: Any) -> None:
@@ -102,9 +95,9 @@ class AdaptiveAveragePool(keras.layers.AdaptiveAveragePooling2D):
         super().__init__(output_size, **kwargs)
 
     def call(self, inputs: Any) -> Any:
-        """The means; where the sides are known, without looking for windows in the graph.
+        """The means; where the sides are known, the windows are computed outside the graph.
 
-        Keras's own graph fails on pictures of one pixel.
+        Keras's own graph fails on a map of one pixel.
         """
         if None in inputs.shape[1:3]:
             return super().call(inputs)
@@ -114,7 +107,7 @@ class AdaptiveAveragePool(keras.layers.AdaptiveAveragePooling2D):
         ):
             if side != windows:
                 means = keras.ops.convert_to_tensor(_window_means(side, windows), inputs.dtype)
-                # tensordot puts the windows last: back to where the side was.
+                # tensordot puts the windows last; move them back to the axis of the side.
                 outputs = keras.ops.moveaxis(
                     keras.ops.tensordot(outputs, means, [[axis], [0]]), -1, axis
                 )
@@ -122,7 +115,7 @@ class AdaptiveAveragePool(keras.layers.AdaptiveAveragePooling2D):
 
 
 def _window_means(side: int, windows: int) -> np.ndarray:
-    """(side, windows): what each pixel of a side counts in the mean of each window."""
+    """(side, windows): the weight of each pixel along a side in the mean of each window."""
     means = np.zeros((side, windows), np.float32)
     for window in range(windows):
         start, end = window * side // windows, -(-(window + 1) * side // windows)

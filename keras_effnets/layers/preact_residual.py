@@ -1,47 +1,43 @@
-"""The residual blocks whose batch norms and activations stand before their convolutions."""
+"""The pre-activation residual blocks: batch norm and activation precede each convolution."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 
-from keras_effnets.layers.chain import Chain, Shape, register
-from keras_effnets.layers.conv import ConvAct, ConvNormAct
-from keras_effnets.layers.normalization import NormAct
-from keras_effnets.layers.padded_shortcut import PaddedShortcut
+from keras_effnets.layers.chain import (
+    Chain,
+    Shape,
+    check_choice,
+    check_rate,
+    register,
+    strided_shape,
+)
+from keras_effnets.layers.conv import ConvAct, ConvNormAct, NormAct
+from keras_effnets.layers.residual import STRIDE_ON, PaddedShortcut
 
 
 @register
 class PreActBlock(Chain):
-    """Two 3×3 convolutions, each behind a batch norm and ReLU, beside a shortcut; a plain sum.
+    """Two 3×3 convolutions, each after a batch norm and ReLU, beside a shortcut; a plain sum.
 
     Identity Mappings in Deep Residual Networks, He et al., 2016, arXiv 1603.05027; with dropout
     the block of Wide Residual Networks, Zagoruyko and Komodakis, 2016, arXiv 1605.07146. Where the
-    number of channels changes, the shortcut is a 1×1 convolution of the activated input, which
-    both then share; elsewhere it is the input as it came, of which a stride skips pixels. Maps
-    (B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), filters).
+    number of channels changes, the shortcut is a 1×1 convolution of the activated input, which the
+    branch shares. Elsewhere it is the unchanged input, with pixels skipped where there is a stride.
+    Maps (B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), filters).
 
     Args:
         filters: Output channels.
-        strides: Of the first convolution, and of the shortcut.
+        strides: Step of the first convolution and of the shortcut.
         dropout_rate: Share of the values dropped before the last convolution while training, in
-            [0, 1). Dropout is off in a frozen block.
-        use_bias: Whether the convolutions that no batch norm follows have a bias: the branch's
-            last and the shortcut's.
+            [0, 1). A frozen block does not drop.
+        use_bias: Whether the convolutions without a batch norm after them have a bias: the
+            branch's last and the shortcut's.
         padding, epsilon, momentum: As for `ConvNormAct`.
 
     Raises:
         ValueError: For a rate outside [0, 1).
     """
-
-    options: ClassVar[tuple[str, ...]] = (
-        "filters",
-        "strides",
-        "dropout_rate",
-        "use_bias",
-        "padding",
-        "epsilon",
-        "momentum",
-    )
 
     def __init__(
         self,
@@ -56,10 +52,7 @@ class PreActBlock(Chain):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not 0 <= dropout_rate < 1:
-            raise ValueError(
-                f"{type(self).__name__}: dropout_rate={dropout_rate!r} is not in [0, 1)"
-            )
+        check_rate(self, "dropout_rate", dropout_rate)
         self.filters = filters
         self.strides = strides
         self.dropout_rate = dropout_rate
@@ -77,7 +70,7 @@ class PreActBlock(Chain):
         return {"activation": None, "use_bias": self.use_bias, "padding": self.padding}
 
     def add_branch(self) -> None:
-        """Adds the convolutions, each with the batch norm and ReLU that the next one is behind."""
+        """Adds the convolutions, with the batch norm and ReLU that precede the next one."""
         self.add(
             "conv1",
             ConvNormAct,
@@ -90,12 +83,12 @@ class PreActBlock(Chain):
         self.add("conv2", ConvAct, self.filters, **self._bare)
 
     def add_dropout(self) -> None:
-        """Adds dropout, if there is some."""
+        """Adds dropout, unless its rate is zero."""
         if self.dropout_rate:
             self.add("dropout", keras.layers.Dropout, self.dropout_rate)
 
     def assemble(self, channels: int) -> None:
-        """Adds the first batch norm, the branch, and beside them what the shortcut needs."""
+        """Adds the first batch norm, the branch, and the shortcut's layer beside them."""
         self.add("preact", NormAct, **self._norm)
         self.add_branch()
         self.skip: Any = None
@@ -119,14 +112,12 @@ class PreActBlock(Chain):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), filters)."""
-        batch, *sides, _ = input_shape
-        height, width = (None if side is None else -(-side // self.strides) for side in sides)
-        return (batch, height, width, self.filters)
+        return strided_shape(input_shape, self.strides, self.filters)
 
 
 @register
 class PreActBottleneck(PreActBlock):
-    """1×1 down to `width`, 3×3, 1×1 up to `filters`, each behind a batch norm and ReLU.
+    """1×1 down to `width`, 3×3, 1×1 up to `filters`, each after a batch norm and ReLU.
 
     Shapes, shortcut and further arguments as for `PreActBlock`.
 
@@ -139,19 +130,14 @@ class PreActBottleneck(PreActBlock):
         ValueError: For a rate outside [0, 1), or an unknown `stride_on`.
     """
 
-    options = (*PreActBlock.options, "width", "stride_on")
-
     def __init__(self, filters: int, *, width: int, stride_on: str = "3x3", **kwargs: Any) -> None:
         super().__init__(filters, **kwargs)
-        if stride_on not in ("1x1", "3x3"):
-            raise ValueError(
-                f"PreActBottleneck: stride_on={stride_on!r} is not one of '1x1', '3x3'"
-            )
+        check_choice(self, "stride_on", stride_on, STRIDE_ON)
         self.width = width
         self.stride_on = stride_on
 
     def add_branch(self) -> None:
-        """Adds the convolutions, each with the batch norm and ReLU that the next one is behind."""
+        """Adds the convolutions, with the batch norm and ReLU that precede the next one."""
         first, middle = (self.strides, 1) if self.stride_on == "1x1" else (1, self.strides)
         unit = {"padding": self.padding, **self._norm}
         self.add("conv1", ConvNormAct, self.width, 1, strides=first, **unit)

@@ -1,16 +1,72 @@
-"""The residual blocks: two 3×3 convolutions, or 1×1, 3×3, 1×1, beside a shortcut."""
+"""The residual blocks, two 3×3 convolutions or 1×1, 3×3, 1×1, and their shortcuts."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 
-from keras_effnets.layers.chain import Chain, Shape, register
+from keras_effnets.layers.chain import (
+    Chain,
+    ConfiguredLayer,
+    Shape,
+    check_choice,
+    register,
+    strided_shape,
+)
 from keras_effnets.layers.conv import ConvNormAct
-from keras_effnets.layers.padded_shortcut import PaddedShortcut
 from keras_effnets.layers.squeeze_excite import SqueezeExcite
 from keras_effnets.layers.stochastic_depth import StochasticDepth
 
 SHORTCUTS = ("projection", "pad", "pool", "none")
+STRIDE_ON = ("3x3", "1x1")
+
+
+@register
+class PaddedShortcut(ConfiguredLayer):
+    """A shortcut without weights to more channels; the new ones are zeros at the end.
+
+    Deep Residual Learning for Image Recognition, He et al., 2015, arXiv 1512.03385: option A.
+    Maps (B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), filters).
+
+    Args:
+        filters: Output channels, C or more.
+        strides: Takes one pixel in `strides`, along each axis.
+        pool: Whether to average over windows of `strides` × `strides` pixels instead, as
+            Stochastic Depth does.
+
+    Raises:
+        ValueError: For fewer filters than input channels.
+    """
+
+    def __init__(
+        self, filters: int, *, strides: int = 1, pool: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.strides = strides
+        self.pool = pool
+
+    def build(self, input_shape: Shape) -> None:
+        """Makes no variables; checks the number of channels."""
+        if (input_shape[-1] or 0) > self.filters:
+            raise ValueError(
+                f"{self.name}: filters={self.filters} is below the input's {input_shape[-1]} "
+                "channels; a padded shortcut cannot drop channels"
+            )
+
+    def call(self, inputs: Any) -> Any:
+        """The smaller feature map with its new channels."""
+        if self.pool and self.strides > 1:
+            inputs = keras.ops.average_pool(
+                inputs, self.strides, self.strides, padding="same", data_format="channels_last"
+            )
+        elif self.strides > 1:
+            inputs = inputs[:, :: self.strides, :: self.strides]
+        new = self.filters - inputs.shape[-1]
+        return keras.ops.pad(inputs, ((0, 0), (0, 0), (0, 0), (0, new)))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), filters)."""
+        return strided_shape(input_shape, self.strides, self.filters)
 
 
 @register
@@ -22,14 +78,14 @@ class BasicBlock(Chain):
 
     Args:
         filters: Output channels.
-        strides: Of the first convolution, and of the shortcut.
-        dilation_rate: Of both convolutions.
-        shortcut: Where the shape changes: `"projection"`, a 1×1 convolution and batch norm
-            (option B); `"pad"`, every second pixel and channels of zeros (option A); `"pool"`,
-            the same with 2×2 means. `"none"` leaves the shortcut out everywhere, which makes the
+        strides: Step of the first convolution and of the shortcut.
+        dilation_rate: Dilation of both convolutions; above 1 only with `strides=1`.
+        shortcut: The shortcut where the shape changes: `"projection"`, a 1×1 convolution and batch
+            norm (option B); `"pad"`, every second pixel and channels of zeros (option A);
+            `"pool"`, the same with 2×2 means. `"none"` leaves out every shortcut, which makes the
             network plain.
-        squeeze_filters: Of a squeeze-and-excitation on the branch (Hu et al., 2017, arXiv
-            1709.01507); 0 for none.
+        squeeze_filters: Channels inside a squeeze-and-excitation on the branch (Hu et al., 2017,
+            arXiv 1709.01507); 0 for none.
         drop_path: Probability of dropping the branch while training.
         drop_per: `"sample"` or `"batch"`, as in `StochasticDepth`.
         zero_gamma: Whether the branch's last batch norm starts as zero (arXiv 1706.02677).
@@ -38,21 +94,6 @@ class BasicBlock(Chain):
     Raises:
         ValueError: For an unknown shortcut.
     """
-
-    options: ClassVar[tuple[str, ...]] = (
-        "filters",
-        "strides",
-        "dilation_rate",
-        "shortcut",
-        "squeeze_filters",
-        "drop_path",
-        "drop_per",
-        "zero_gamma",
-        "use_bias",
-        "padding",
-        "epsilon",
-        "momentum",
-    )
 
     def __init__(
         self,
@@ -72,10 +113,7 @@ class BasicBlock(Chain):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if shortcut not in SHORTCUTS:
-            raise ValueError(
-                f"{type(self).__name__}: shortcut={shortcut!r} is not one of {SHORTCUTS}"
-            )
+        check_choice(self, "shortcut", shortcut, SHORTCUTS)
         self.filters = filters
         self.strides = strides
         self.dilation_rate = dilation_rate
@@ -106,7 +144,7 @@ class BasicBlock(Chain):
         self.add("conv2", ConvNormAct, self.filters, **last, **dilation, **unit)
 
     def assemble(self, channels: int) -> None:
-        """Adds the branch's layers, and beside them what the shortcut needs."""
+        """Adds the branch's layers, and those of the shortcut beside them."""
         self.add_branch()
         if self.squeeze_filters:
             self.add("squeeze_excite", SqueezeExcite, self.squeeze_filters)
@@ -131,23 +169,21 @@ class BasicBlock(Chain):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(B, H, W, C) to (B, ceil(H / strides), ceil(W / strides), filters)."""
-        batch, *sides, _ = input_shape
-        height, width = (None if side is None else -(-side // self.strides) for side in sides)
-        return (batch, height, width, self.filters)
+        return strided_shape(input_shape, self.strides, self.filters)
 
 
 @register
 class Bottleneck(BasicBlock):
     """1×1 down to `width`, 3×3, 1×1 up to `filters`, beside a shortcut; ReLU after their sum.
 
-    With `groups` it is ResNeXt's block (Xie et al., 2016, arXiv 1611.05431), with a greater
-    `width` that of Wide ResNet's ImageNet models (arXiv 1605.07146). Shapes and further arguments
-    as for `BasicBlock`.
+    With `groups` it is ResNeXt's block (Xie et al., 2016, arXiv 1611.05431), with a larger `width`
+    the block of Wide ResNet's ImageNet models (arXiv 1605.07146). Shapes and further arguments as
+    for `BasicBlock`.
 
     Args:
         filters: Output channels.
         width: Channels of the 3×3 convolution.
-        groups: Of the 3×3 convolution.
+        groups: Groups of the 3×3 convolution.
         stride_on: Which convolution has the stride: `"3x3"`, as torch7 and torchvision do
             ("v1.5"), or `"1x1"`, the first, as in the paper.
 
@@ -155,14 +191,11 @@ class Bottleneck(BasicBlock):
         ValueError: For an unknown shortcut or `stride_on`.
     """
 
-    options = (*BasicBlock.options, "width", "groups", "stride_on")
-
     def __init__(
         self, filters: int, *, width: int, groups: int = 1, stride_on: str = "3x3", **kwargs: Any
     ) -> None:
         super().__init__(filters, **kwargs)
-        if stride_on not in ("1x1", "3x3"):
-            raise ValueError(f"Bottleneck: stride_on={stride_on!r} is not one of '1x1', '3x3'")
+        check_choice(self, "stride_on", stride_on, STRIDE_ON)
         self.width = width
         self.groups = groups
         self.stride_on = stride_on

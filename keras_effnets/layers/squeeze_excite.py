@@ -1,31 +1,28 @@
-"""Channel attention."""
+"""Squeeze-and-excitation: attention over channels."""
 
 from typing import Any
 
 import keras
 
-from keras_effnets.layers.chain import Chain, Shape, register
-from keras_effnets.layers.initializers import FanOutUniform
+from keras_effnets.layers.chain import Chain, FanOutUniform, Shape, register
 
 
 @register
 class SqueezeExcite(Chain):
     """Scales each channel by a gate computed from the means of all channels.
 
-    Squeeze-and-Excitation Networks, Hu et al., 2017, arXiv 1709.01507: average over the picture,
-    a 1×1 convolution down to `squeeze_filters`, one back up, a sigmoid. Keeps (B, H, W, C). Both
+    Squeeze-and-Excitation Networks, Hu et al., 2017, arXiv 1709.01507: global average, a 1×1
+    convolution down to `squeeze_filters`, one back up, a sigmoid. Keeps (B, H, W, C). Both
     convolutions have biases.
 
     Args:
         squeeze_filters: Channels between the two convolutions.
-        activation: Between them.
-        gate_activation: After them.
+        activation: Activation between them.
+        gate_activation: Activation after them.
 
     Raises:
         ValueError: If `squeeze_filters` is below 1.
     """
-
-    options = ("squeeze_filters", "activation", "gate_activation")
 
     def __init__(
         self,
@@ -45,8 +42,8 @@ class SqueezeExcite(Chain):
     def assemble(self, channels: int) -> None:
         """Adds the two convolutions.
 
-        The picture keeps its two axes of length one: a convolution there converts to every
-        runtime, where a dense layer would add reshapes.
+        The means keep two axes of length one. A convolution over them converts to every runtime;
+        a dense layer would add reshapes.
         """
         common = {
             "kernel_size": 1,
@@ -63,7 +60,7 @@ class SqueezeExcite(Chain):
         self.add("expand", keras.layers.Conv2D, channels, activation=self.gate_activation, **common)
 
     def build_sublayers(self, input_shape: Shape) -> None:
-        """Builds the convolutions for the pooled picture."""
+        """Builds the convolutions for the pooled features."""
         batch, *_, channels = input_shape
         super().build_sublayers((batch, 1, 1, channels))
 

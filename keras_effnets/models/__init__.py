@@ -1,4 +1,4 @@
-"""The architectures, one module a family."""
+"""The architectures, one module per family."""
 
 from keras_effnets.models.alexnet import (
     AlexNet,

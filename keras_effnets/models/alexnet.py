@@ -1,14 +1,14 @@
-"""AlexNet, as torchvision has it and as it won in 2012.
+"""AlexNet, in torchvision's version and as it won in 2012.
 
 ImageNet Classification with Deep Convolutional Neural Networks, Krizhevsky et al., NIPS 2012: the
-layers of its section 3.5, each in groups where it was divided between two graphics cards. One weird
-trick for parallelizing convolutional neural networks, Krizhevsky, 2014, arXiv 1404.5997: narrower,
-on one card; torchvision's network, which leaves out that paper's response normalisation.
+layers of its section 3.5, in groups where they were divided between two graphics cards. One weird
+trick for parallelizing convolutional neural networks, Krizhevsky, 2014, arXiv 1404.5997: narrower
+layers on one card; this is torchvision's network, without that paper's response normalisation.
 
-Deviations: pictures of 2012 have 227 pixels, which the paper's sides need, and not the 224 that it
-states. Before the first dense layer the features are averaged to 6×6, which changes nothing at the
-paper's side and lets others in. Kernels start as in all networks here, and biases at zero. The
-profiles do not differ but in the batch norm, of which there is none.
+Deviations: images of the 2012 network have 227 pixels, which its layer sizes require; the paper
+states 224. Before the first dense layer the features are averaged to 6×6: this changes nothing at
+the paper's size and admits other sizes. Kernels are initialised as in all networks here, and biases
+with zeros. Without batch norms, the profiles do not differ.
 """
 
 from collections.abc import Iterator
@@ -18,46 +18,39 @@ from typing import ClassVar, NamedTuple, Unpack
 import keras
 
 from keras_effnets.layers import ConvAct, LocalResponseNormalization, MaxPool
-from keras_effnets.models.builder import CommonOptions, builder, create, knobs
+from keras_effnets.models.builder import CommonOptions, builder, create, with_options
 from keras_effnets.plan.config import ModelConfig, Paper
 from keras_effnets.plan.interface import Interface
+from keras_effnets.weights.names.rule import Rule, Source, biased, hidden_top
 
 
-class Row(NamedTuple):
-    """One convolution, and what follows its ReLU: normalisation, then 3×3 pooling by 2."""
+class AlexNetRow(NamedTuple):
+    """One convolution; its ReLU may be followed by normalisation, then 3×3 pooling of stride 2."""
 
     name: str
     filters: int
     kernel_size: int
     strides: int = 1
     padding: int = 1
-    divided: bool = False
-    """Whether the two cards of 2012 did not see each other's channels."""
+    groups: int = 1
+    """2 where the two cards of 2012 did not see each other's channels."""
     normalised: bool = False
     pooled: bool = False
 
 
-class Layer(NamedTuple):
-    """A row, settled."""
-
-    row: Row
-    groups: int
-    normalised: bool
-
-
 PAPER = (
-    Row("conv1", 96, 11, strides=4, padding=0, normalised=True, pooled=True),
-    Row("conv2", 256, 5, padding=2, divided=True, normalised=True, pooled=True),
-    Row("conv3", 384, 3),
-    Row("conv4", 384, 3, divided=True),
-    Row("conv5", 256, 3, divided=True, pooled=True),
+    AlexNetRow("conv1", 96, 11, strides=4, padding=0, normalised=True, pooled=True),
+    AlexNetRow("conv2", 256, 5, padding=2, groups=2, normalised=True, pooled=True),
+    AlexNetRow("conv3", 384, 3),
+    AlexNetRow("conv4", 384, 3, groups=2),
+    AlexNetRow("conv5", 256, 3, groups=2, pooled=True),
 )
 TORCHVISION = (
-    Row("conv1", 64, 11, strides=4, padding=2, normalised=True, pooled=True),
-    Row("conv2", 192, 5, padding=2, divided=True, normalised=True, pooled=True),
-    Row("conv3", 384, 3),
-    Row("conv4", 256, 3, divided=True),
-    Row("conv5", 256, 3, divided=True, pooled=True),
+    AlexNetRow("conv1", 64, 11, strides=4, padding=2, normalised=True, pooled=True),
+    AlexNetRow("conv2", 192, 5, padding=2, groups=2, normalised=True, pooled=True),
+    AlexNetRow("conv3", 384, 3),
+    AlexNetRow("conv4", 256, 3, groups=2),
+    AlexNetRow("conv5", 256, 3, groups=2, pooled=True),
 )
 TOP_SIDE = 6
 
@@ -67,7 +60,7 @@ class AlexNetConfig(ModelConfig):
     """An AlexNet for ImageNet.
 
     Raises:
-        ValueError: For groups other than 1 or 2.
+        ValueError: `groups` is neither 1 nor 2.
     """
 
     family: ClassVar[str] = "AlexNet"
@@ -79,18 +72,19 @@ class AlexNetConfig(ModelConfig):
     )
     min_side: ClassVar[int] = 63
     head: ClassVar[tuple[str, ...]] = ("fc6", "fc7", "classifier")
-    settled: ClassVar[tuple[str, ...]] = ("lrn",)
+    fixed_by_weights: ClassVar[tuple[str, ...]] = ("lrn",)
 
     side: int = 224
     dropout: float = 0.5
-    rows: tuple[Row, ...] = TORCHVISION
+    rows: tuple[AlexNetRow, ...] = TORCHVISION
     hidden: int = 4096
     """Units of each of the two dense layers before the classifier."""
     groups: int = 1
-    """Of the convolutions that were divided in 2012."""
+    """Groups of the convolutions that were divided in 2012."""
     lrn: bool = False
+    """Whether there is local response normalisation."""
     dropout_first: bool = True
-    """Whether dropout comes before each hidden layer, and not after it."""
+    """Whether dropout comes before each hidden layer; otherwise it comes after."""
 
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
@@ -99,7 +93,7 @@ class AlexNetConfig(ModelConfig):
 
     @property
     def dropouts(self) -> tuple[float, float, float]:
-        """Before the hidden layers and the classifier."""
+        """Dropout rates before the hidden layers and the classifier."""
         if self.dropout_first:
             return (self.dropout, self.dropout, 0.0)
         return (0.0, self.dropout, self.dropout)
@@ -107,7 +101,7 @@ class AlexNetConfig(ModelConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlexNet2012Config(AlexNetConfig):
-    """The network of the paper of 2012."""
+    """The network of the 2012 paper."""
 
     paper: ClassVar[Paper] = Paper(
         "ImageNet Classification with Deep Convolutional Neural Networks",
@@ -119,7 +113,7 @@ class AlexNet2012Config(AlexNetConfig):
     min_side: ClassVar[int] = 67
 
     side: int = 227
-    rows: tuple[Row, ...] = PAPER
+    rows: tuple[AlexNetRow, ...] = PAPER
     groups: int = 2
     lrn: bool = True
     dropout_first: bool = False
@@ -128,27 +122,29 @@ class AlexNet2012Config(AlexNetConfig):
 VARIANTS = (AlexNetConfig(name="alexnet"), AlexNet2012Config(name="alexnet_2012"))
 
 
-def plan(config: AlexNetConfig) -> Iterator[Layer]:
-    """Every convolution of the network, in order."""
+def plan(config: AlexNetConfig) -> Iterator[AlexNetRow]:
+    """Yields every convolution of the network, in order."""
     for row in config.rows:
-        yield Layer(row, config.groups if row.divided else 1, config.lrn and row.normalised)
+        yield row._replace(
+            groups=min(row.groups, config.groups), normalised=config.lrn and row.normalised
+        )
 
 
 def build(config: AlexNetConfig, interface: Interface) -> keras.Model:
-    """The network with random weights: a pure function of its arguments."""
+    """Builds the network with random weights; a pure function of its arguments."""
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
-    for row, groups, normalised in plan(config):
+    for row in plan(config):
         x = ConvAct(
             row.filters,
             row.kernel_size,
             strides=row.strides,
             padding=row.padding,
-            groups=groups,
+            groups=row.groups,
             name=row.name,
         )(x)
         number = row.name.removeprefix("conv")
-        if normalised:
+        if row.normalised:
             x = LocalResponseNormalization(name=f"norm{number}")(x)
         if row.pooled:
             x = MaxPool(3, strides=2, name=f"pool{number}")(x)
@@ -170,23 +166,24 @@ def _alexnet(
     lrn: bool | None = None,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """An AlexNet, pixels in and class probabilities out.
+    """Builds an AlexNet: pixels in, class probabilities out.
 
     Args:
-        dropout: Of the hidden layers, in [0, 1).
-        groups: 1 or 2: into how many the second, fourth and fifth convolution are divided; None
-            takes the variant's.
-        lrn: Whether local response normalisation follows the first two; None takes the variant's.
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        dropout: Dropout rate of the hidden layers, in [0, 1).
+        groups: Groups of the second, fourth and fifth convolution, 1 or 2; None for the
+            variant's.
+        lrn: Whether local response normalisation follows the first two convolutions; None for the
+            variant's.
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
     variant = config
-    config = knobs(config, dropout=dropout, groups=groups, lrn=lrn)
+    config = with_options(config, dropout=dropout, groups=groups, lrn=lrn)
     if (config.groups, config.lrn) != (variant.groups, variant.lrn):
         config = replace(config, name=f"{config.name}_custom")
     return create(build, config, common)
@@ -194,3 +191,18 @@ def _alexnet(
 
 AlexNet = builder("AlexNet", _alexnet, VARIANTS[0])
 AlexNet2012 = builder("AlexNet2012", _alexnet, VARIANTS[1])
+
+
+def _torchvision(config: AlexNetConfig) -> Iterator[Rule]:
+    """`features.{n}`; the normalisations of the 2012 network count as modules too."""
+    number = 0
+    for row in plan(config):
+        yield from biased(f"features.{number}", f"{row.name}/conv", "conv")
+        number += 2 + row.normalised + row.pooled
+    yield from hidden_top(TOP_SIDE, 1, 4, 6)
+
+
+AlexNetConfig.spellings = {"torchvision": Source("torch", _torchvision)}
+AlexNet2012Config.spellings = {
+    "torchvision": Source("torch", _torchvision, architecture=lambda config: None)
+}

@@ -1,4 +1,4 @@
-"""The public builders: keywords in, a model with its weights out."""
+"""The public builders, which turn options into a model with weights."""
 
 import inspect
 import os
@@ -17,21 +17,22 @@ C = TypeVar("C", bound=ModelConfig)
 
 
 class CommonOptions(TypedDict, total=False):
-    """The keywords that every builder takes, meant as in keras.applications.
+    """The options of every builder; their meanings are those of keras.applications.
 
     Attributes:
-        include_top: Whether the pooling and the classifier close the network.
-        weights: None for random ones; `"imagenet"` for the published set of this release; a
-            set's own name; or the path of a checkpoint, ours or a foreign one.
-        input_tensor: A Keras tensor to use as the pictures, instead of a new input.
-        input_shape: (H, W, C) of the pictures; sides may be None.
-        pooling: Without top: `"avg"` or `"max"` gives (B, C) features, None (B, H, W, C) ones.
-        classes: Number of outputs; by default 1000, or as many as the paper's data has. Other
-            than 1000, the classifier starts untrained.
+        include_top: Whether the network ends in pooling and the classifier.
+        weights: None for random weights; `"imagenet"` for the published set of this release; the
+            name of another published set; or the path of a checkpoint, of this package or of
+            another library.
+        input_tensor: A Keras tensor to use as the images, instead of a new input.
+        input_shape: (H, W, C) of the images; H and W may be None.
+        pooling: Without top, `"avg"` or `"max"` gives (B, C) features; None gives (B, H, W, C).
+        classes: Number of outputs; by default 1000, or the number of classes of the paper's data.
+            With any other number the classifier starts untrained.
         classifier_activation: `"softmax"`, or None for logits.
-        name: Of the model.
-        include_preprocessing: Whether the model takes pixels 0-255 and normalises them.
-        profile: `"torch"` or `"tensorflow"`; None takes that of the weights.
+        name: Name of the model.
+        include_preprocessing: Whether the model takes pixels 0-255 and normalises them itself.
+        profile: `"torch"` or `"tensorflow"`; None for that of the weights.
     """
 
     include_top: bool
@@ -46,17 +47,17 @@ class CommonOptions(TypedDict, total=False):
     profile: Literal["torch", "tensorflow"] | None
 
 
-def knobs(config: C, **values: Any) -> C:
-    """`config` with those `values` that are not None."""
+def with_options(config: C, **values: Any) -> C:
+    """Returns `config` with the `values` that are not None."""
     return replace(config, **{key: value for key, value in values.items() if value is not None})
 
 
 def create(build: Callable[[C, Interface], keras.Model], config: C, common: CommonOptions) -> Any:
-    """Builds a network as `common` asks, and gives it its weights."""
+    """Builds a network with the common options, and loads its weights."""
     known = CommonOptions.__annotations__
     if unknown := [name for name in common if name not in known]:
         raise TypeError(
-            f"{config.name}: unexpected keyword {', '.join(unknown)}; every network takes "
+            f"{config.name}: unknown option {', '.join(unknown)}; every builder takes "
             + ", ".join(known)
         )
     options: dict[str, Any] = {
@@ -70,7 +71,7 @@ def create(build: Callable[[C, Interface], keras.Model], config: C, common: Comm
 
 
 class Builder(Protocol[P]):
-    """A public builder: keywords in, a model out, and the config of its defaults."""
+    """A public builder: a function from options to a model, with the config of its defaults."""
 
     __name__: str
     config: ModelConfig
@@ -80,9 +81,9 @@ class Builder(Protocol[P]):
 
 
 def builder(name: str, family: Callable[Concatenate[C, P], keras.Model], config: C) -> Builder[P]:
-    """The public function `name` that builds one variant of a family.
+    """Returns the public function `name`, which builds one variant of a family.
 
-    Its signature spells out what `**common` stands for.
+    Its signature lists the options that `**common` stands for.
     """
 
     def build_variant(*args: P.args, **kwargs: P.kwargs) -> keras.Model:

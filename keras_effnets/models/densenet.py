@@ -1,37 +1,39 @@
-"""DenseNet for ImageNet, and what the one for CIFAR is built by.
+"""DenseNet for ImageNet, and the builder of the one for CIFAR.
 
 Densely Connected Convolutional Networks, Huang et al., 2016, arXiv 1608.06993: the networks of the
-paper's Table 1, and 161 of its first version. Means of 2 × 2 pixels between blocks leave out the
-last row of an odd side.
+paper's Table 1, and 161 from its first version. The 2 × 2 average pooling between blocks drops the
+last row and column of an odd size.
 
-The profiles differ in the batch norm alone. Dropout follows each convolution but the first, as in
-the paper; torchvision's follows only the second of each layer.
+The profiles differ only in the batch norms. Dropout follows every convolution except the first, as
+in the paper; in torchvision it follows only the second of each layer.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, Unpack
 
 import keras
 
 from keras_effnets.layers import ConvAct, ConvNormAct, DenseBlock, MaxPool, NormAct, Transition
-from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.plan.config import ModelConfig, Paper, is_number
+from keras_effnets.models.builder import CommonOptions, builder, create, with_options
+from keras_effnets.plan.config import TENSORFLOW, ModelConfig, Paper, Profile, is_number
 from keras_effnets.plan.interface import Interface
-from keras_effnets.plan.profile import TENSORFLOW, Profile
+from keras_effnets.weights.names import applications
+from keras_effnets.weights.names.rule import Rule, Source, batch_norm, biased
 
 _TENSORFLOW = replace(TENSORFLOW, padding="symmetric", epsilon=1.001e-5)
 
 
 class DenseStage(NamedTuple):
-    """One dense block, and what stands between it and the next."""
+    """One dense block, and the transition after it."""
 
     name: str
     repeats: int
     transition: str | None
-    """Its name; None behind the last block."""
+    """The transition's name; None after the last block."""
     filters: int
-    """Of the transition; behind the last block, all channels there are."""
+    """Output channels of the transition, or of the last block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class DenseNetConfig(ModelConfig):
     """A dense network.
 
     Raises:
-        ValueError: For a growth rate or stem without channels, or compression outside (0, 1].
+        ValueError: `growth_rate` is below 1, or `compression` is outside (0, 1].
     """
 
     family: ClassVar[str] = "DenseNet"
@@ -53,20 +55,19 @@ class DenseNetConfig(ModelConfig):
 
     side: int = 224
     dropout: float = 0.0
-    """Behind each convolution but the first."""
+    """Dropout rate after each convolution except the first."""
     tensorflow: Profile = _TENSORFLOW
     repeats: tuple[int, ...]
     growth_rate: int = 32
     """New channels of each layer, the paper's k."""
     bottleneck: bool = True
     compression: float = 0.5
-    """Channels behind a transition over those before it, the paper's θ."""
+    """Channels after a transition over those before it, the paper's θ."""
     memory_efficient: bool = False
 
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
-        if not isinstance(self.growth_rate, int) or self.growth_rate < 1:
-            raise ValueError(f"growth_rate={self.growth_rate!r} is not an integer of 1 or more")
+        self.check_integers("growth_rate")
         if not (is_number(self.compression) and 0 < self.compression <= 1):
             raise ValueError(f"compression={self.compression!r} is not a number in (0, 1]")
 
@@ -77,7 +78,7 @@ class DenseNetConfig(ModelConfig):
 
     @property
     def large_stem(self) -> bool:
-        """Whether the stem is a 7×7 convolution with a stride and pooling, or just a 3×3 one."""
+        """Whether the stem is a strided 7×7 convolution with pooling, or only a 3×3 one."""
         return True
 
 
@@ -91,10 +92,10 @@ VARIANTS = (
 
 
 def plan(config: DenseNetConfig) -> Iterator[DenseStage]:
-    """Every dense block and the transition behind it, in order.
+    """Yields every dense block with the transition after it, in order.
 
     Raises:
-        ValueError: For a compression that leaves no channel.
+        ValueError: The compression leaves no channels.
     """
     channels, last = config.stem, len(config.repeats)
     for number, repeats in enumerate(config.repeats, start=1):
@@ -105,7 +106,7 @@ def plan(config: DenseNetConfig) -> Iterator[DenseStage]:
         channels = int(channels * config.compression)
         if not channels:
             raise ValueError(
-                f"compression={config.compression!r} leaves no channel behind stage {number}"
+                f"compression={config.compression!r} leaves no channels after stage {number}"
             )
         yield DenseStage(f"stage{number}", repeats, f"transition{number}", channels)
 
@@ -113,13 +114,13 @@ def plan(config: DenseNetConfig) -> Iterator[DenseStage]:
 def _stem(config: DenseNetConfig, x: Any) -> Any:
     if not config.large_stem:
         return ConvAct(config.stem, 3, use_bias=False, activation=None, name="stem")(x)
-    x = ConvNormAct(config.stem, 7, strides=2, **config.habits.unit, name="stem")(x)
+    x = ConvNormAct(config.stem, 7, strides=2, **config.conventions.layer_options, name="stem")(x)
     return MaxPool(3, strides=2, padding=1, name="stem_pool")(x)
 
 
 def build(config: DenseNetConfig, interface: Interface) -> keras.Model:
-    """The network with random weights: a pure function of its arguments."""
-    norm: dict[str, Any] = {"epsilon": config.habits.epsilon, "momentum": config.habits.momentum}
+    """Builds the network with random weights; a pure function of its arguments."""
+    norm = config.conventions.norm_options
     options: dict[str, Any] = {
         "dropout_rate": config.dropout,
         "recompute": config.memory_efficient,
@@ -150,24 +151,24 @@ def _densenet(
     memory_efficient: bool = False,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """A dense network, pixels in and class probabilities out.
+    """Builds a dense network: pixels in, class probabilities out.
 
     Args:
-        growth_rate: New channels of each layer; None takes the variant's.
-        compression: Channels behind a transition over those before it, in (0, 1]; None for 0.5.
-        dropout: Behind each convolution but the first, in [0, 1).
-        memory_efficient: Whether training computes each layer's concatenation, norm and
-            activation a second time instead of keeping them. The numbers are the same.
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        growth_rate: New channels of each layer; None for the variant's.
+        compression: Channels after a transition over those before it, in (0, 1]; None for 0.5.
+        dropout: Dropout rate after each convolution except the first, in [0, 1).
+        memory_efficient: Whether training recomputes each layer's concatenation, norm and
+            activation instead of keeping them. The results are the same.
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
     variant = config
-    config = knobs(
+    config = with_options(
         config,
         growth_rate=growth_rate,
         compression=compression,
@@ -178,9 +179,9 @@ def _densenet(
 
 
 def named(config: DenseNetConfig, variant: DenseNetConfig) -> DenseNetConfig:
-    """The config under another name where its weights have other shapes than the variant's."""
+    """Renames the config if its weights have other shapes than the variant's."""
     shape = ("repeats", "growth_rate", "bottleneck", "compression")
-    if all(getattr(config, knob) == getattr(variant, knob) for knob in shape):
+    if all(getattr(config, option) == getattr(variant, option) for option in shape):
         return config
     return replace(config, name=f"{config.name}_custom")
 
@@ -190,3 +191,64 @@ DenseNet161 = builder("DenseNet161", _densenet, VARIANTS[1])
 DenseNet169 = builder("DenseNet169", _densenet, VARIANTS[2])
 DenseNet201 = builder("DenseNet201", _densenet, VARIANTS[3])
 DenseNet264 = builder("DenseNet264", _densenet, VARIANTS[4])
+
+
+def _torchvision(config: DenseNetConfig, dot: str = "") -> Iterator[Rule]:
+    """`features.denseblock{stage}.denselayer{layer}.{part}{n}`, stages and layers from 1.
+
+    The files that torchvision publishes have a dot between part and number.
+    """
+    yield Rule("features.conv0.weight", "stem/conv/kernel", "conv")
+    if config.large_stem:
+        yield from batch_norm("features.norm0", "stem/norm")
+    last = 0
+    for last, stage in enumerate(plan(config), start=1):
+        for layer in range(stage.repeats):
+            source = f"features.denseblock{last}.denselayer{layer + 1}"
+            for part in (1, 2) if config.bottleneck else (1,):
+                target = f"{stage.name}/layer{layer}/conv{part}"
+                yield from batch_norm(f"{source}.norm{dot}{part}", f"{target}/norm")
+                yield Rule(f"{source}.conv{dot}{part}.weight", f"{target}/conv/kernel", "conv")
+        if stage.transition:
+            source = f"features.{stage.transition}"
+            yield from batch_norm(f"{source}.norm", f"{stage.transition}/norm")
+            yield Rule(f"{source}.conv.weight", f"{stage.transition}/conv/kernel", "conv")
+    yield from batch_norm(f"features.norm{last + 1}", "top/norm")
+    yield from biased("classifier", "classifier/dense", "dense")
+
+
+def _keras(config: DenseNetConfig) -> Iterator[Rule]:
+    """`conv{stage + 1}_block{layer}_{part}_{kind}`; the batch norm of part 1 is part 0's."""
+    yield Rule("conv1_conv/kernel", "stem/conv/kernel", "kernel")
+    if config.large_stem:
+        yield from applications.batch_norm("conv1_bn", "stem/norm")
+    for number, stage in enumerate(plan(config), start=2):
+        for layer in range(stage.repeats):
+            source = f"conv{number}_block{layer + 1}"
+            for part in (1, 2) if config.bottleneck else (1,):
+                target = f"{stage.name}/layer{layer}/conv{part}"
+                yield from applications.conv_norm(
+                    f"{source}_{part}_conv", f"{source}_{part - 1}_bn", target
+                )
+        if stage.transition:
+            pool = f"pool{number}"
+            yield from applications.conv_norm(f"{pool}_conv", f"{pool}_bn", stage.transition)
+    yield from applications.batch_norm("bn", "top/norm")
+    yield from applications.biased("predictions", "classifier/dense", "matrix")
+
+
+def _library_name(config: DenseNetConfig) -> str | None:
+    """The name in torchvision and timm, which lack DenseNet-264 and the networks for CIFAR."""
+    return None if config.name in ("densenet264", "densenet_cifar") else config.name
+
+
+_TORCHVISION_SOURCE = Source("torch", _torchvision, architecture=_library_name)
+DenseNetConfig.spellings = {
+    "torchvision": _TORCHVISION_SOURCE,
+    "torchvision_legacy": Source(
+        "torch", partial(_torchvision, dot="."), architecture=_library_name
+    ),
+    "timm": _TORCHVISION_SOURCE,
+    "keras": Source("tensorflow", _keras, ()),
+}
+"""timm has torchvision's names; the files that torchvision publishes have older ones."""

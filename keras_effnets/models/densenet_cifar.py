@@ -1,8 +1,8 @@
 """DenseNet for CIFAR.
 
 Densely Connected Convolutional Networks, Huang et al., 2016, arXiv 1608.06993, section 3, for
-CIFAR: plain, with bottlenecks (B), with compression (C), with both (BC). Blocks, transitions and
-what the profiles change are those of `densenet`.
+CIFAR: plain, with bottlenecks (B), with compression (C) or with both (BC). Blocks, transitions and
+the differences between profiles are those of `densenet`.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from keras_effnets.plan.config import CIFAR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenseNetCIFARConfig(DenseNetConfig):
-    """A dense network for pictures of 32 × 32."""
+    """A dense network for images of 32 × 32 pixels."""
 
     min_side: ClassVar[int] = 4
 
@@ -28,12 +28,12 @@ class DenseNetCIFARConfig(DenseNetConfig):
 
     @property
     def stem(self) -> int:
-        """Channels of the first convolution: 16, but for both bottlenecks and compression."""
+        """Channels of the first convolution: 2k with bottlenecks and compression, otherwise 16."""
         return 2 * self.growth_rate if self.bottleneck and self.compression < 1 else 16
 
     @property
     def large_stem(self) -> bool:
-        """It is a 3×3 convolution alone."""
+        """False: the stem is only a 3×3 convolution."""
         return False
 
 
@@ -51,33 +51,33 @@ def _densenet_cifar(
     memory_efficient: bool = False,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """A dense network for CIFAR, pixels in and class probabilities out.
+    """Builds a dense network for CIFAR: pixels in, class probabilities out.
 
-    The paper's DenseNet-BC (k = 12) by default; `depth=40, bottleneck=False, compression=1.0` is
-    its plain one.
+    The default is the paper's DenseNet-BC (k = 12); its plain network is
+    `depth=40, bottleneck=False, compression=1.0`.
 
     Args:
-        depth: Layers with weights: 6n + 4 with bottlenecks, 3n + 4 without.
+        depth: Number of layers with weights: 6n + 4 with bottlenecks, 3n + 4 without.
         growth_rate: New channels of each layer.
         bottleneck: Whether a 1×1 convolution precedes each 3×3.
-        compression: Channels behind a transition over those before it, in (0, 1].
-        dropout: Behind each convolution but the first, in [0, 1); 0.2 in the paper where pictures
-            are not augmented.
-        memory_efficient: Whether training computes each layer's concatenation, norm and
-            activation a second time instead of keeping them. The numbers are the same.
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        compression: Channels after a transition over those before it, in (0, 1].
+        dropout: Dropout rate after each convolution except the first, in [0, 1); the paper uses
+            0.2 for images that are not augmented.
+        memory_efficient: Whether training recomputes each layer's concatenation, norm and
+            activation instead of keeping them. The results are the same.
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
     step = 6 if bottleneck else 3
     if not isinstance(depth, int) or depth < step + 4 or (depth - 4) % step:
         raise ValueError(
-            f"depth={depth!r} is not of the form {step}n + 4 with n of 1 or more, as it must be "
-            f"with bottleneck={bottleneck}"
+            f"depth={depth!r} is not of the form {step}n+4 with n of 1 or more, which "
+            f"bottleneck={bottleneck} requires"
         )
     variant = config
     config = replace(

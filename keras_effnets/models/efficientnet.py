@@ -1,26 +1,28 @@
 """EfficientNet B0 to B7, and any other scaling of their table.
 
 EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, Tan and Le, 2019,
-arXiv 1905.11946. The stages are those of the paper's Table 1; B1 to B7 use the coefficients of
-the authors' code, which are hand-set and not exact powers of the paper's alpha, beta and gamma.
+arXiv 1905.11946. The stages are those of the paper's Table 1. B1 to B7 use the coefficients of the
+authors' code, which were set by hand and are not exact powers of the paper's alpha, beta and gamma.
 
-The profiles differ in padding and in the batch norm's epsilon: torchvision gives B0 to B4 its own
-1e-5, and B5 to B7, whose checkpoints come from TensorFlow, the original 1e-3.
+The profiles differ in padding and in the batch norms' epsilon: torchvision uses its own 1e-5 for
+B0 to B4, and the original 1e-3 for B5 to B7, whose checkpoints come from TensorFlow.
 """
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, NamedTuple, Unpack
 
 import keras
 
 from keras_effnets.layers import ConvNormAct, MBConvSE, round_filters
-from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, is_number, walk
+from keras_effnets.models.builder import CommonOptions, builder, create, with_options
+from keras_effnets.plan.config import TORCH, Block, ModelConfig, Paper, Stage, is_number, walk
 from keras_effnets.plan.interface import Interface
-from keras_effnets.plan.profile import TORCH
+from keras_effnets.weights.names import applications, timm
+from keras_effnets.weights.names.rule import Rule, Source, biased, conv_norm
 
 STEM_FILTERS = 32
 STAGES = (
@@ -40,7 +42,7 @@ class EfficientNetConfig(ModelConfig):
     """A scaled EfficientNet.
 
     Raises:
-        ValueError: For a width or depth that is not positive, or a ratio outside (0, 1].
+        ValueError: A width or depth is not positive, or `se_ratio` is outside (0, 1].
     """
 
     family: ClassVar[str] = "EfficientNet"
@@ -66,7 +68,7 @@ class EfficientNetConfig(ModelConfig):
             raise ValueError(f"se_ratio={self.se_ratio!r} is not a number in (0, 1]")
 
     def filters(self, base: int) -> int:
-        """A width of the table, scaled."""
+        """Returns a width of the table, scaled."""
         return round_filters(base * self.width)
 
 
@@ -90,13 +92,13 @@ VARIANTS = (
 
 
 class CompoundScaling(NamedTuple):
-    """The multipliers of one compound coefficient, over B0."""
+    """How much one compound coefficient multiplies B0 by."""
 
     depth: float
     width: float
     resolution: float
     constraint: float
-    """alpha · beta² · gamma²: what one step of the coefficient multiplies the operations by."""
+    """alpha · beta² · gamma²: one step of the coefficient multiplies the operations by this."""
 
 
 def compound_scaling(
@@ -104,12 +106,12 @@ def compound_scaling(
 ) -> CompoundScaling:
     """Scales depth, width and resolution together, by the paper's equation 3.
 
-    Depth is alpha^phi, width beta^phi, resolution gamma^phi. The paper wants
-    alpha · beta² · gamma² ≈ 2, so that `phi` is the logarithm of the operations; farther than
-    a tenth from 2, a `UserWarning` says so.
+    Depth is alpha^phi, width beta^phi, resolution gamma^phi. The paper requires
+    alpha · beta² · gamma² ≈ 2, so that the operations grow with 2^phi. A product more than 10 %
+    away from 2 gives a `UserWarning`.
 
     Raises:
-        ValueError: For alpha, beta or gamma below 1.
+        ValueError: alpha, beta or gamma is below 1.
     """
     for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
         if value < 1:
@@ -117,14 +119,14 @@ def compound_scaling(
     constraint = alpha * beta**2 * gamma**2
     if abs(constraint - 2) > 0.2:
         warnings.warn(
-            f"alpha * beta**2 * gamma**2 = {constraint:.3f}; the paper wants about 2",
+            f"alpha * beta**2 * gamma**2 = {constraint:.3f}; the paper requires about 2",
             stacklevel=2,
         )
     return CompoundScaling(alpha**phi, beta**phi, gamma**phi, constraint)
 
 
 def plan(config: EfficientNetConfig) -> Iterator[Block]:
-    """Every block of the network, scaled, in order."""
+    """Yields every block of the network, scaled, in order."""
     scaled = [
         stage._replace(
             filters=config.filters(stage.filters), repeats=math.ceil(stage.repeats * config.depth)
@@ -135,12 +137,12 @@ def plan(config: EfficientNetConfig) -> Iterator[Block]:
 
 
 def build(config: EfficientNetConfig, interface: Interface) -> keras.Model:
-    """The network with random weights: a pure function of its arguments."""
-    unit = config.habits.unit
+    """Builds the network with random weights; a pure function of its arguments."""
+    shared = config.conventions.layer_options
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
     x = ConvNormAct(
-        config.filters(STEM_FILTERS), strides=2, activation="silu", **unit, name="stem"
+        config.filters(STEM_FILTERS), strides=2, activation="silu", **shared, name="stem"
     )(x)
     for block in plan(config):
         x = MBConvSE(
@@ -151,10 +153,10 @@ def build(config: EfficientNetConfig, interface: Interface) -> keras.Model:
             dilation_rate=block.dilation_rate,
             se_ratio=config.se_ratio,
             drop_path=block.drop_path,
-            **unit,
+            **shared,
             name=block.name,
         )(x)
-    x = ConvNormAct(config.filters(TOP_FILTERS), 1, activation="silu", **unit, name="top")(x)
+    x = ConvNormAct(config.filters(TOP_FILTERS), 1, activation="silu", **shared, name="top")(x)
     return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
 
 
@@ -166,21 +168,21 @@ def _efficientnet(
     output_stride: int = 32,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """An EfficientNet, pixels in and class probabilities out.
+    """Builds an EfficientNet: pixels in, class probabilities out.
 
     Args:
-        dropout: Before the classifier, in [0, 1); None takes the paper's.
-        drop_path: Greatest rate of stochastic depth, in [0, 1); None takes the authors' 0.2.
-        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        dropout: Dropout rate before the classifier, in [0, 1); None for the paper's.
+        drop_path: Maximum rate of stochastic depth, in [0, 1); None for the authors' 0.2.
+        output_stride: 32; 16 or 8 keeps finer feature maps, by dilation.
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
-    config = knobs(config, dropout=dropout, drop_path=drop_path, output_stride=output_stride)
+    config = with_options(config, dropout=dropout, drop_path=drop_path, output_stride=output_stride)
     return create(build, config, common)
 
 
@@ -195,20 +197,20 @@ def EfficientNet(
     output_stride: int = 32,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """An EfficientNet of any size: B0 with its width, depth and resolution multiplied.
+    """Builds an EfficientNet of any size: B0 with width, depth and resolution multiplied.
 
     Args:
-        width: Multiplies every width; above 0.
-        depth: Multiplies every stage's number of blocks; above 0.
-        resolution: Multiplies B0's 224 pixels, where `input_shape` says nothing else.
-        dropout: Before the classifier, in [0, 1).
-        drop_path: Greatest rate of stochastic depth, in [0, 1).
-        se_ratio: Squeeze channels over a block's input channels, in (0, 1].
-        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
-        **common: As for every builder; `weights` is None or a path.
+        width: Multiplier of every layer's channels, above 0.
+        depth: Multiplier of every stage's number of blocks, above 0.
+        resolution: Multiplier of B0's 224 pixels; `input_shape` takes precedence.
+        dropout: Dropout rate before the classifier, in [0, 1).
+        drop_path: Maximum rate of stochastic depth, in [0, 1).
+        se_ratio: Squeeze-and-excitation channels over a block's input channels, in (0, 1].
+        output_stride: 32; 16 or 8 keeps finer feature maps, by dilation.
+        **common: The options of every builder; `weights` is None or a path.
 
     Raises:
-        ValueError: For an argument out of its range.
+        ValueError: An argument is out of range.
     """
     if not (is_number(resolution) and resolution > 0):
         raise ValueError(f"resolution={resolution!r} is not a number above 0")
@@ -233,3 +235,103 @@ EfficientNetB4 = builder("EfficientNetB4", _efficientnet, VARIANTS[4])
 EfficientNetB5 = builder("EfficientNetB5", _efficientnet, VARIANTS[5])
 EfficientNetB6 = builder("EfficientNetB6", _efficientnet, VARIANTS[6])
 EfficientNetB7 = builder("EfficientNetB7", _efficientnet, VARIANTS[7])
+
+
+def _torchvision(config: EfficientNetConfig) -> Iterator[Rule]:
+    """`features.{stage}.{index}.block.{part}`; parts that a block lacks are not counted."""
+    yield from conv_norm("features.0.0", "features.0.1", "stem")
+    for block in plan(config):
+        source = f"features.{block.stage}.{block.index}.block"
+        part = 0
+        if block.expansion != 1:
+            yield from conv_norm(f"{source}.0.0", f"{source}.0.1", f"{block.name}/expand")
+            part = 1
+        depthwise, gate, project = (f"{source}.{part + i}" for i in range(3))
+        yield from conv_norm(
+            f"{depthwise}.0", f"{depthwise}.1", f"{block.name}/depthwise", "depthwise"
+        )
+        yield from biased(f"{gate}.fc1", f"{block.name}/squeeze_excite/reduce", "conv")
+        yield from biased(f"{gate}.fc2", f"{block.name}/squeeze_excite/expand", "conv")
+        yield from conv_norm(f"{project}.0", f"{project}.1", f"{block.name}/project")
+    yield from conv_norm("features.8.0", "features.8.1", "top")
+    yield from biased("classifier.1", "classifier/dense", "dense")
+
+
+def efficientnet_pytorch_rules(blocks: Iterable[Block], *, squeeze_excite: bool) -> Iterator[Rule]:
+    """`_blocks.{n}`, counted across all stages."""
+    yield from conv_norm("_conv_stem", "_bn0", "stem")
+    for number, block in enumerate(blocks):
+        source = f"_blocks.{number}"
+        if block.expansion != 1:
+            yield from conv_norm(f"{source}._expand_conv", f"{source}._bn0", f"{block.name}/expand")
+        yield from conv_norm(
+            f"{source}._depthwise_conv", f"{source}._bn1", f"{block.name}/depthwise", "depthwise"
+        )
+        if squeeze_excite:
+            gate = f"{block.name}/squeeze_excite"
+            yield from biased(f"{source}._se_reduce", f"{gate}/reduce", "conv")
+            yield from biased(f"{source}._se_expand", f"{gate}/expand", "conv")
+        yield from conv_norm(f"{source}._project_conv", f"{source}._bn2", f"{block.name}/project")
+    yield from conv_norm("_conv_head", "_bn1", "top")
+    yield from biased("_fc", "classifier/dense", "dense")
+
+
+def package_name(config: ModelConfig) -> str:
+    """Returns efficientnet_pytorch's name for a network, or its fork's for a Lite one."""
+    return config.name.replace("_", "-")
+
+
+def _efficientnet_pytorch(config: EfficientNetConfig) -> Iterator[Rule]:
+    return efficientnet_pytorch_rules(plan(config), squeeze_excite=True)
+
+
+def _timm(config: EfficientNetConfig) -> Iterator[Rule]:
+    return timm.rules(plan(config), squeeze_excite=True)
+
+
+def _keras(config: EfficientNetConfig, head: str) -> Iterator[Rule]:
+    """`block{stage}{letter}_{part}`, in keras.applications and in the package it came from.
+
+    That package, `efficientnet` (github.com/qubvel/efficientnet), has another name for the
+    classifier, and its networks expect normalised images.
+    """
+    yield from applications.conv_norm("stem_conv", "stem_bn", "stem")
+    for block in plan(config):
+        source = f"block{block.stage}{chr(ord('a') + block.index)}"
+        if block.expansion != 1:
+            yield from applications.conv_norm(
+                f"{source}_expand_conv", f"{source}_expand_bn", f"{block.name}/expand"
+            )
+        yield from applications.conv_norm(
+            f"{source}_dwconv", f"{source}_bn", f"{block.name}/depthwise"
+        )
+        for part in ("reduce", "expand"):
+            gate = f"{block.name}/squeeze_excite/{part}"
+            yield from applications.biased(f"{source}_se_{part}", gate, "kernel")
+        yield from applications.conv_norm(
+            f"{source}_project_conv", f"{source}_project_bn", f"{block.name}/project"
+        )
+    yield from applications.conv_norm("top_conv", "top_bn", "top")
+    yield from applications.biased(head, "classifier/dense", "matrix")
+
+
+EfficientNetConfig.spellings = {
+    "torchvision": Source("torch", _torchvision),
+    "efficientnet_pytorch": Source("tensorflow", _efficientnet_pytorch, architecture=package_name),
+    **timm.sources(_timm),
+    "keras": Source(
+        "tensorflow",
+        partial(_keras, head="predictions"),
+        applications.NORMALIZATION,
+        sign=lambda file: "it has a Normalization" if applications.normalization_of(file) else None,
+        preset=applications.preset,
+    ),
+    "qubvel": Source(
+        "tensorflow",
+        partial(_keras, head="probs"),
+        (),
+        sign=lambda file: (
+            None if applications.normalization_of(file) else "it has no Normalization"
+        ),
+    ),
+}

@@ -1,10 +1,12 @@
 """EfficientNet-Lite 0 to 4: EfficientNet for phones and integer arithmetic.
 
-No paper; the TensorFlow TPU repository, 2020. The table is EfficientNet's, with four changes: no
-squeeze-and-excitation, ReLU6 for SiLU, stem and top that keep 32 and 1280 channels at every
-width, and a first and last stage that keep their number of blocks at every depth.
+There is no paper; the source is the TensorFlow TPU repository, 2020. The table is EfficientNet's,
+with four changes: no squeeze-and-excitation; ReLU6 instead of SiLU; the stem and top keep 32 and
+1280 channels at every width; and the first and last stages keep their number of blocks at every
+depth.
 
-The original is a TensorFlow network, and so are its profile's padding and epsilon.
+The original is a TensorFlow network, so the default profile is "tensorflow", with its padding and
+epsilon.
 """
 
 import math
@@ -15,10 +17,21 @@ from typing import ClassVar, Unpack
 import keras
 
 from keras_effnets.layers import ConvNormAct, InvertedResidual, round_filters
-from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.builder import CommonOptions, builder, create, with_options
+from keras_effnets.models.efficientnet import efficientnet_pytorch_rules, package_name
+from keras_effnets.plan.config import (
+    TENSORFLOW,
+    TORCH,
+    Block,
+    ModelConfig,
+    Paper,
+    Profile,
+    Stage,
+    walk,
+)
 from keras_effnets.plan.interface import Interface
-from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile
+from keras_effnets.weights.names import timm
+from keras_effnets.weights.names.rule import Rule, Source
 
 STEM_FILTERS = 32
 STAGES = (
@@ -67,7 +80,7 @@ VARIANTS = (
 
 
 def plan(config: EfficientNetLiteConfig) -> Iterator[Block]:
-    """Every block of the network, scaled, in order."""
+    """Yields every block of the network, scaled, in order."""
     unscaled = (STAGES[0], STAGES[-1])
     scaled = [
         stage._replace(
@@ -80,11 +93,11 @@ def plan(config: EfficientNetLiteConfig) -> Iterator[Block]:
 
 
 def build(config: EfficientNetLiteConfig, interface: Interface) -> keras.Model:
-    """The network with random weights: a pure function of its arguments."""
-    unit = config.habits.unit
+    """Builds the network with random weights; a pure function of its arguments."""
+    shared = config.conventions.layer_options
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
-    x = ConvNormAct(STEM_FILTERS, strides=2, activation="relu6", **unit, name="stem")(x)
+    x = ConvNormAct(STEM_FILTERS, strides=2, activation="relu6", **shared, name="stem")(x)
     for block in plan(config):
         x = InvertedResidual(
             block.filters,
@@ -93,10 +106,10 @@ def build(config: EfficientNetLiteConfig, interface: Interface) -> keras.Model:
             expansion=block.expansion,
             dilation_rate=block.dilation_rate,
             drop_path=block.drop_path,
-            **unit,
+            **shared,
             name=block.name,
         )(x)
-    x = ConvNormAct(TOP_FILTERS, 1, activation="relu6", **unit, name="top")(x)
+    x = ConvNormAct(TOP_FILTERS, 1, activation="relu6", **shared, name="top")(x)
     return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
 
 
@@ -108,21 +121,21 @@ def _efficientnet_lite(
     output_stride: int = 32,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """An EfficientNet-Lite, pixels in and class probabilities out.
+    """Builds an EfficientNet-Lite: pixels in, class probabilities out.
 
     Args:
-        dropout: Before the classifier, in [0, 1); None takes the authors'.
-        drop_path: Greatest rate of stochastic depth, in [0, 1); None takes the authors' 0.2.
-        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        dropout: Dropout rate before the classifier, in [0, 1); None for the authors'.
+        drop_path: Maximum rate of stochastic depth, in [0, 1); None for the authors' 0.2.
+        output_stride: 32; 16 or 8 keeps finer feature maps, by dilation.
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
-    config = knobs(config, dropout=dropout, drop_path=drop_path, output_stride=output_stride)
+    config = with_options(config, dropout=dropout, drop_path=drop_path, output_stride=output_stride)
     return create(build, config, common)
 
 
@@ -131,3 +144,17 @@ EfficientNetLite1 = builder("EfficientNetLite1", _efficientnet_lite, VARIANTS[1]
 EfficientNetLite2 = builder("EfficientNetLite2", _efficientnet_lite, VARIANTS[2])
 EfficientNetLite3 = builder("EfficientNetLite3", _efficientnet_lite, VARIANTS[3])
 EfficientNetLite4 = builder("EfficientNetLite4", _efficientnet_lite, VARIANTS[4])
+
+
+def _efficientnet_pytorch(config: EfficientNetLiteConfig) -> Iterator[Rule]:
+    return efficientnet_pytorch_rules(plan(config), squeeze_excite=False)
+
+
+def _timm(config: EfficientNetLiteConfig) -> Iterator[Rule]:
+    return timm.rules(plan(config))
+
+
+EfficientNetLiteConfig.spellings = {
+    "efficientnet_pytorch": Source("tensorflow", _efficientnet_pytorch, architecture=package_name),
+    **timm.sources(_timm, tf_colours=timm.INCEPTION),
+}

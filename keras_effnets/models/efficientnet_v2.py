@@ -1,12 +1,12 @@
 """EfficientNetV2 S, M and L.
 
 EfficientNetV2: Smaller Models and Faster Training, Tan and Le, 2021, arXiv 2104.00298. The stages
-of S are those of the paper's Table 4, those of M and L the authors' code's. The first three stages
-are fused: one k×k convolution stands for the expansion and the depthwise one.
+of S are those of the paper's Table 4; those of M and L come from the authors' code. The first three
+stages are fused: one k×k convolution replaces the expansion and the depthwise convolution.
 
-The default side is that of the evaluation, 384 for S and 480 for M and L; the training pictures
-were smaller. The profiles differ in padding and in the scale of the pixels, which
-torchvision gives L in another way than S and M.
+The default input size is the one used for evaluation: 384 for S, 480 for M and L. The training
+images were smaller. The profiles differ in padding and in how pixels are scaled; torchvision scales
+them differently for L than for S and M.
 """
 
 from collections.abc import Iterator
@@ -16,10 +16,21 @@ from typing import ClassVar, Unpack
 import keras
 
 from keras_effnets.layers import ConvNormAct, FusedMBConv, MBConvSE
-from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.builder import CommonOptions, builder, create, with_options
+from keras_effnets.plan.config import (
+    HALF_RANGE,
+    TENSORFLOW,
+    TORCH,
+    Block,
+    ModelConfig,
+    Paper,
+    Profile,
+    Stage,
+    walk,
+)
 from keras_effnets.plan.interface import Interface
-from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile
+from keras_effnets.weights.names import applications, timm
+from keras_effnets.weights.names.rule import Rule, Source, biased, conv_norm
 
 S = (
     Stage(expansion=1, kernel_size=3, strides=1, filters=24, repeats=2),
@@ -52,7 +63,7 @@ TOP_FILTERS = 1280
 SE_RATIO = 0.25
 
 _TORCH = replace(TORCH, epsilon=1e-3)
-_TORCH_L = replace(_TORCH, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
+_TORCH_L = replace(_TORCH, mean=HALF_RANGE, std=HALF_RANGE)
 _TENSORFLOW = replace(
     TENSORFLOW, momentum=0.9, mean=(128.0, 128.0, 128.0), std=(128.0, 128.0, 128.0)
 )
@@ -77,7 +88,7 @@ class EfficientNetV2Config(ModelConfig):
 
     @property
     def stem_filters(self) -> int:
-        """Width of the first convolution, which the first stage keeps."""
+        """Channels of the first convolution, which the first stage keeps."""
         return self.stages[0].filters
 
 
@@ -89,16 +100,16 @@ VARIANTS = (
 
 
 def plan(config: EfficientNetV2Config) -> Iterator[Block]:
-    """Every block of the network, in order."""
+    """Yields every block of the network, in order."""
     return walk(config.stages, output_stride=config.output_stride, drop_path=config.drop_path)
 
 
 def build(config: EfficientNetV2Config, interface: Interface) -> keras.Model:
-    """The network with random weights: a pure function of its arguments."""
-    unit = config.habits.unit
+    """Builds the network with random weights; a pure function of its arguments."""
+    shared = config.conventions.layer_options
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
-    x = ConvNormAct(config.stem_filters, strides=2, activation="silu", **unit, name="stem")(x)
+    x = ConvNormAct(config.stem_filters, strides=2, activation="silu", **shared, name="stem")(x)
     for block in plan(config):
         options = {
             "kernel_size": block.kernel_size,
@@ -106,14 +117,14 @@ def build(config: EfficientNetV2Config, interface: Interface) -> keras.Model:
             "expansion": block.expansion,
             "dilation_rate": block.dilation_rate,
             "drop_path": block.drop_path,
-            **unit,
+            **shared,
             "name": block.name,
         }
         if block.stage <= FUSED_STAGES:
             x = FusedMBConv(block.filters, **options)(x)
         else:
             x = MBConvSE(block.filters, se_ratio=SE_RATIO, **options)(x)
-    x = ConvNormAct(TOP_FILTERS, 1, activation="silu", **unit, name="top")(x)
+    x = ConvNormAct(TOP_FILTERS, 1, activation="silu", **shared, name="top")(x)
     return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
 
 
@@ -125,24 +136,100 @@ def _efficientnet_v2(
     output_stride: int = 32,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """An EfficientNetV2, pixels in and class probabilities out.
+    """Builds an EfficientNetV2: pixels in, class probabilities out.
 
     Args:
-        dropout: Before the classifier, in [0, 1); None takes the paper's.
-        drop_path: Greatest rate of stochastic depth, in [0, 1); None takes the authors' 0.2.
-        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        dropout: Dropout rate before the classifier, in [0, 1); None for the paper's.
+        drop_path: Maximum rate of stochastic depth, in [0, 1); None for the authors' 0.2.
+        output_stride: 32; 16 or 8 keeps finer feature maps, by dilation.
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
-    config = knobs(config, dropout=dropout, drop_path=drop_path, output_stride=output_stride)
+    config = with_options(config, dropout=dropout, drop_path=drop_path, output_stride=output_stride)
     return create(build, config, common)
 
 
 EfficientNetV2S = builder("EfficientNetV2S", _efficientnet_v2, VARIANTS[0])
 EfficientNetV2M = builder("EfficientNetV2M", _efficientnet_v2, VARIANTS[1])
 EfficientNetV2L = builder("EfficientNetV2L", _efficientnet_v2, VARIANTS[2])
+
+
+def _torchvision(config: EfficientNetV2Config) -> Iterator[Rule]:
+    """`features.{stage}.{index}.block.{part}`; parts that a block lacks are not counted."""
+    yield from conv_norm("features.0.0", "features.0.1", "stem")
+    for block in plan(config):
+        source = f"features.{block.stage}.{block.index}.block"
+        for number, part in enumerate(_parts(block)):
+            target = f"{block.name}/{part}"
+            if part == "squeeze_excite":
+                yield from biased(f"{source}.{number}.fc1", f"{target}/reduce", "conv")
+                yield from biased(f"{source}.{number}.fc2", f"{target}/expand", "conv")
+            else:
+                kind = "depthwise" if part == "depthwise" else "conv"
+                yield from conv_norm(f"{source}.{number}.0", f"{source}.{number}.1", target, kind)
+    top = f"features.{len(config.stages) + 1}"
+    yield from conv_norm(f"{top}.0", f"{top}.1", "top")
+    yield from biased("classifier.1", "classifier/dense", "dense")
+
+
+def _parts(block: Block) -> tuple[str, ...]:
+    """Names of a block's layers, in order."""
+    if block.stage > FUSED_STAGES:
+        return ("expand", "depthwise", "squeeze_excite", "project")
+    return ("fused",) if block.expansion == 1 else ("fused", "project")
+
+
+def _timm(config: EfficientNetV2Config) -> Iterator[Rule]:
+    """A fused block is `conv`, or `conv_exp` and `conv_pwl` where it expands."""
+    yield from conv_norm("conv_stem", "bn1", "stem")
+    for block in plan(config):
+        source = timm.place(block)
+        if block.stage > FUSED_STAGES:
+            yield from timm.mobile(block, squeeze_excite=True)
+        elif block.expansion == 1:
+            yield from conv_norm(f"{source}.conv", f"{source}.bn1", f"{block.name}/fused")
+        else:
+            yield from conv_norm(f"{source}.conv_exp", f"{source}.bn1", f"{block.name}/fused")
+            yield from conv_norm(f"{source}.conv_pwl", f"{source}.bn2", f"{block.name}/project")
+    yield from conv_norm("conv_head", "bn2", "top")
+    yield from biased("classifier", "classifier/dense", "dense")
+
+
+def _keras(config: EfficientNetV2Config) -> Iterator[Rule]:
+    """`block{stage}{letter}_{part}`; a fused block without expansion is a projection."""
+    yield from applications.conv_norm("stem_conv", "stem_bn", "stem")
+    for block in plan(config):
+        source = f"block{block.stage}{chr(ord('a') + block.index)}"
+        for part in _parts(block):
+            target = f"{block.name}/{part}"
+            if part == "squeeze_excite":
+                for gate in ("reduce", "expand"):
+                    yield from applications.biased(
+                        f"{source}_se_{gate}", f"{target}/{gate}", "kernel"
+                    )
+                continue
+            conv, norm = f"{part}_conv", f"{part}_bn"
+            if part == "depthwise":
+                conv, norm = "dwconv2", "bn"
+            elif part == "fused":
+                role = "project" if block.expansion == 1 else "expand"
+                conv, norm = f"{role}_conv", f"{role}_bn"
+            yield from applications.conv_norm(f"{source}_{conv}", f"{source}_{norm}", target)
+    yield from applications.conv_norm("top_conv", "top_bn", "top")
+    yield from applications.biased("predictions", "classifier/dense", "matrix")
+
+
+EfficientNetV2Config.spellings = {
+    "torchvision": Source("torch", _torchvision),
+    **timm.sources(
+        _timm,
+        lambda config: config.name.replace("efficientnet_v2", "efficientnetv2"),
+        tf_colours=timm.INCEPTION,
+    ),
+    "keras": Source("tensorflow", _keras, ()),
+}

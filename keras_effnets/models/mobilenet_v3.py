@@ -1,14 +1,15 @@
 """MobileNetV3, Large and Small, of any width.
 
 Searching for MobileNetV3, Howard et al., 2019, arXiv 1905.02244. The rows are those of the
-paper's Tables 1 and 2, without the squeeze that Table 2 gives the last convolution and that no
-code has. A minimalistic network, of the authors' code, has no squeeze, kernels of 3 and ReLU only.
+paper's Tables 1 and 2, without the squeeze-and-excitation on the last convolution of Table 2, which
+no implementation has. The minimalistic networks, from the authors' code, have no
+squeeze-and-excitation, only 3×3 kernels and only ReLU.
 
-The profiles differ in padding, in the batch norm, in the scale of the pixels, and in the widths
-that an alpha gives, so that other weights fit: "torch" multiplies every width of the table and
-rounds it, as torchvision does; "tensorflow" keeps the stem's 16 channels, widens each block from
-its input's rounded width, and never shrinks the hidden layer, as keras.applications does. The
-paper's own operations are met by the latter rule. At alpha 1 both are the same network.
+The profiles differ in padding, in the batch norms, in how pixels are scaled, and in how alpha
+changes the widths, so each profile fits other weights. "torch" multiplies and rounds every width of
+the table, as torchvision does. "tensorflow" keeps the stem's 16 channels, expands each block from
+its input's rounded width, and never shrinks the hidden layer, as keras.applications does; this rule
+gives the paper's multiply-adds. At alpha 1 both are the same network.
 """
 
 from collections.abc import Iterator
@@ -24,50 +25,61 @@ from keras_effnets.layers import (
     InvertedResidualSE,
     round_filters,
 )
-from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, is_number, walk
+from keras_effnets.models.builder import CommonOptions, builder, create, with_options
+from keras_effnets.plan.config import (
+    HALF_RANGE,
+    TENSORFLOW,
+    TORCH,
+    Block,
+    ModelConfig,
+    Paper,
+    Profile,
+    Stage,
+    is_number,
+    walk,
+)
 from keras_effnets.plan.interface import Interface
-from keras_effnets.plan.profile import TENSORFLOW, TORCH, Profile
+from keras_effnets.weights.names import applications, timm
+from keras_effnets.weights.names.rule import Rule, Source, biased, conv_norm
 
 
-class Row(NamedTuple):
-    """One row of the paper's tables: a block."""
+class V3Row(NamedTuple):
+    """One block: a row of the paper's tables."""
 
     kernel_size: int
     expanded: int
     """Channels of the depthwise convolution."""
     filters: int
     squeeze: bool
+    """Whether the block has a squeeze-and-excitation."""
     activation: str
     strides: int
 
 
 STEM_FILTERS = 16
 LARGE = (  # by stages
-    (Row(3, 16, 16, False, "relu", 1),),
-    (Row(3, 64, 24, False, "relu", 2), Row(3, 72, 24, False, "relu", 1)),
-    (Row(5, 72, 40, True, "relu", 2), *[Row(5, 120, 40, True, "relu", 1)] * 2),
+    (V3Row(3, 16, 16, False, "relu", 1),),
+    (V3Row(3, 64, 24, False, "relu", 2), V3Row(3, 72, 24, False, "relu", 1)),
+    (V3Row(5, 72, 40, True, "relu", 2), *[V3Row(5, 120, 40, True, "relu", 1)] * 2),
     (
-        Row(3, 240, 80, False, "hard_swish", 2),
-        Row(3, 200, 80, False, "hard_swish", 1),
-        *[Row(3, 184, 80, False, "hard_swish", 1)] * 2,
+        V3Row(3, 240, 80, False, "hard_swish", 2),
+        V3Row(3, 200, 80, False, "hard_swish", 1),
+        *[V3Row(3, 184, 80, False, "hard_swish", 1)] * 2,
     ),
-    (Row(3, 480, 112, True, "hard_swish", 1), Row(3, 672, 112, True, "hard_swish", 1)),
-    (Row(5, 672, 160, True, "hard_swish", 2), *[Row(5, 960, 160, True, "hard_swish", 1)] * 2),
+    (V3Row(3, 480, 112, True, "hard_swish", 1), V3Row(3, 672, 112, True, "hard_swish", 1)),
+    (V3Row(5, 672, 160, True, "hard_swish", 2), *[V3Row(5, 960, 160, True, "hard_swish", 1)] * 2),
 )
 SMALL = (
-    (Row(3, 16, 16, True, "relu", 2),),
-    (Row(3, 72, 24, False, "relu", 2), Row(3, 88, 24, False, "relu", 1)),
-    (Row(5, 96, 40, True, "hard_swish", 2), *[Row(5, 240, 40, True, "hard_swish", 1)] * 2),
-    (Row(5, 120, 48, True, "hard_swish", 1), Row(5, 144, 48, True, "hard_swish", 1)),
-    (Row(5, 288, 96, True, "hard_swish", 2), *[Row(5, 576, 96, True, "hard_swish", 1)] * 2),
+    (V3Row(3, 16, 16, True, "relu", 2),),
+    (V3Row(3, 72, 24, False, "relu", 2), V3Row(3, 88, 24, False, "relu", 1)),
+    (V3Row(5, 96, 40, True, "hard_swish", 2), *[V3Row(5, 240, 40, True, "hard_swish", 1)] * 2),
+    (V3Row(5, 120, 48, True, "hard_swish", 1), V3Row(5, 144, 48, True, "hard_swish", 1)),
+    (V3Row(5, 288, 96, True, "hard_swish", 2), *[V3Row(5, 576, 96, True, "hard_swish", 1)] * 2),
 )
 TOP_EXPANSION = 6
 
 _TORCH = replace(TORCH, epsilon=1e-3, momentum=0.99)
-_TENSORFLOW = replace(
-    TENSORFLOW, momentum=0.999, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
-)
+_TENSORFLOW = replace(TENSORFLOW, momentum=0.999, mean=HALF_RANGE, std=HALF_RANGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +87,7 @@ class MobileNetV3Config(ModelConfig):
     """A MobileNetV3 of one width.
 
     Raises:
-        ValueError: For an alpha outside [0.35, 1.25].
+        ValueError: `alpha` is outside [0.35, 1.25].
     """
 
     family: ClassVar[str] = "MobileNetV3"
@@ -86,7 +98,7 @@ class MobileNetV3Config(ModelConfig):
 
     side: int = 224
     dropout: float = 0.2
-    table: tuple[tuple[Row, ...], ...]
+    table: tuple[tuple[V3Row, ...], ...]
     hidden: int
     """Units of the dense layer before the classifier."""
     alpha: float = 1.0
@@ -101,32 +113,32 @@ class MobileNetV3Config(ModelConfig):
 
     @property
     def multiplies_all(self) -> bool:
-        """Whether alpha multiplies every width of the table, torchvision's rule."""
+        """Whether alpha multiplies every width of the table, as in torchvision."""
         return self.profile == "torch"
 
     @property
     def stem_filters(self) -> int:
-        """Width of the first convolution."""
+        """Channels of the first convolution."""
         return round_filters(STEM_FILTERS * self.alpha) if self.multiplies_all else STEM_FILTERS
 
     @property
     def top_filters(self) -> int:
-        """Width of the last convolution."""
+        """Channels of the last convolution."""
         return round_filters(TOP_EXPANSION * self.filters(self.table[-1][-1].filters))
 
     @property
     def hidden_units(self) -> int:
-        """Width of the hidden dense layer."""
+        """Units of the hidden dense layer."""
         alpha = self.alpha if self.multiplies_all else max(1.0, self.alpha)
         return round_filters(self.hidden * alpha)
 
     def filters(self, base: int) -> int:
-        """A width of the table, multiplied."""
+        """Returns a width of the table, scaled."""
         return round_filters(base * self.alpha)
 
     @property
     def activation(self) -> str:
-        """Of stem, top and hidden layer."""
+        """Activation of the stem, the top and the hidden layer."""
         return "relu" if self.minimalistic else "hard_swish"
 
 
@@ -138,15 +150,15 @@ VARIANTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MobileBlock(Block):
-    """One block, with what differs from row to row."""
+    """One block, with its own squeeze-and-excitation and activation."""
 
     squeeze_filters: int
-    """0 for no squeeze-and-excitation."""
+    """Channels of the squeeze-and-excitation; 0 for none."""
     activation: str
 
 
 def plan(config: MobileNetV3Config) -> Iterator[MobileBlock]:
-    """Every block of the network, scaled, in order."""
+    """Yields every block of the network, scaled, in order."""
     rows = [row for stage in config.table for row in stage]
     stages = [
         Stage(
@@ -177,12 +189,12 @@ def plan(config: MobileNetV3Config) -> Iterator[MobileBlock]:
 
 
 def build(config: MobileNetV3Config, interface: Interface) -> keras.Model:
-    """The network with random weights: a pure function of its arguments."""
-    unit = config.habits.unit
+    """Builds the network with random weights; a pure function of its arguments."""
+    shared = config.conventions.layer_options
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
     x = ConvNormAct(
-        config.stem_filters, strides=2, activation=config.activation, **unit, name="stem"
+        config.stem_filters, strides=2, activation=config.activation, **shared, name="stem"
     )(x)
     for block in plan(config):
         options = {
@@ -192,7 +204,7 @@ def build(config: MobileNetV3Config, interface: Interface) -> keras.Model:
             "dilation_rate": block.dilation_rate,
             "activation": block.activation,
             "drop_path": block.drop_path,
-            **unit,
+            **shared,
             "name": block.name,
         }
         if block.squeeze_filters:
@@ -200,7 +212,7 @@ def build(config: MobileNetV3Config, interface: Interface) -> keras.Model:
             x = InvertedResidualSE(block.filters, squeeze_filters=squeeze, **options)(x)
         else:
             x = InvertedResidual(block.filters, **options)(x)
-    x = ConvNormAct(config.top_filters, 1, activation=config.activation, **unit, name="top")(x)
+    x = ConvNormAct(config.top_filters, 1, activation=config.activation, **shared, name="top")(x)
     if not interface.include_top:
         return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
     x = keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="pool")(x)
@@ -219,23 +231,23 @@ def _mobilenet_v3(
     output_stride: int = 32,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """A MobileNetV3, pixels in and class probabilities out.
+    """Builds a MobileNetV3: pixels in, class probabilities out.
 
     Args:
-        alpha: Width multiplier, 0.35 to 1.25. There are published weights for 1.
-        minimalistic: Whether there are no squeezes, kernels of 3 and ReLU only.
-        dropout: Before the classifier, in [0, 1); None takes 0.2.
-        drop_path: Greatest rate of stochastic depth, in [0, 1).
-        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        alpha: Width multiplier, 0.35 to 1.25. Weights are published for 1.
+        minimalistic: Whether to use no squeeze-and-excitation, only 3×3 kernels and only ReLU.
+        dropout: Dropout rate before the classifier, in [0, 1); None for 0.2.
+        drop_path: Maximum rate of stochastic depth, in [0, 1).
+        output_stride: 32; 16 or 8 keeps finer feature maps, by dilation.
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
-    config = knobs(
+    config = with_options(
         config,
         alpha=alpha,
         minimalistic=minimalistic,
@@ -251,3 +263,87 @@ def _mobilenet_v3(
 
 MobileNetV3Small = builder("MobileNetV3Small", _mobilenet_v3, VARIANTS[0])
 MobileNetV3Large = builder("MobileNetV3Large", _mobilenet_v3, VARIANTS[1])
+
+
+def _torchvision(config: MobileNetV3Config) -> Iterator[Rule]:
+    """`features.{n}.block.{part}`, blocks from 1; parts that a block lacks are not counted."""
+    yield from conv_norm("features.0.0", "features.0.1", "stem")
+    number = 0
+    for number, block in enumerate(plan(config), start=1):
+        source, part = f"features.{number}.block", 0
+        if block.expansion != 1:
+            yield from conv_norm(f"{source}.0.0", f"{source}.0.1", f"{block.name}/expand")
+            part = 1
+        depthwise = f"{source}.{part}"
+        yield from conv_norm(
+            f"{depthwise}.0", f"{depthwise}.1", f"{block.name}/depthwise", "depthwise"
+        )
+        if block.squeeze_filters:
+            part += 1
+            for layer, role in (("fc1", "reduce"), ("fc2", "expand")):
+                gate = f"{block.name}/squeeze_excite/{role}"
+                yield from biased(f"{source}.{part}.{layer}", gate, "conv")
+        project = f"{source}.{part + 1}"
+        yield from conv_norm(f"{project}.0", f"{project}.1", f"{block.name}/project")
+    yield from conv_norm(f"features.{number + 1}.0", f"features.{number + 1}.1", "top")
+    yield from biased("classifier.0", "hidden/dense", "dense")
+    yield from biased("classifier.3", "classifier/dense", "dense")
+
+
+def _timm(config: MobileNetV3Config) -> Iterator[Rule]:
+    """The last convolution is its own stage; the hidden layer is a 1×1 convolution."""
+    yield from conv_norm("conv_stem", "bn1", "stem")
+    last = 0
+    for block in plan(config):
+        yield from timm.mobile(block, squeeze_excite=block.squeeze_filters > 0)
+        last = block.stage
+    yield from conv_norm(f"blocks.{last}.0.conv", f"blocks.{last}.0.bn1", "top")
+    yield from biased("conv_head", "hidden/dense", "squeeze:conv")
+    yield from biased("classifier", "classifier/dense", "dense")
+
+
+def _timm_name(config: MobileNetV3Config) -> str | None:
+    if config.minimalistic:
+        return None
+    widths = (50, 75, 100) if "small" in config.name else (75, 100)
+    return timm.by_width(_timm_size(config), config.alpha, *widths)
+
+
+def _timm_tf_name(config: MobileNetV3Config) -> str | None:
+    if config.minimalistic:
+        return timm.by_width(f"tf_{_timm_size(config)}_minimal", config.alpha, 100)
+    return timm.by_width(f"tf_{_timm_size(config)}", config.alpha, 75, 100)
+
+
+def _timm_size(config: MobileNetV3Config) -> str:
+    return f"mobilenetv3_{'small' if 'small' in config.name else 'large'}"
+
+
+def _keras(config: MobileNetV3Config) -> Iterator[Rule]:
+    """`expanded_conv_{n}_{part}`, without number for the first block; the top is 1×1s."""
+    yield from applications.conv_norm("conv", "conv_bn", "stem")
+    for number, block in enumerate(plan(config)):
+        source = f"expanded_conv_{number}" if number else "expanded_conv"
+        for part in ("expand", "depthwise", "project"):
+            if part != "expand" or block.expansion != 1:
+                yield from applications.conv_norm(
+                    f"{source}_{part}", f"{source}_{part}_bn", f"{block.name}/{part}"
+                )
+        if block.squeeze_filters:
+            gate = f"{block.name}/squeeze_excite"
+            yield from applications.biased(
+                f"{source}_squeeze_excite_conv", f"{gate}/reduce", "kernel"
+            )
+            yield from applications.biased(
+                f"{source}_squeeze_excite_conv_1", f"{gate}/expand", "kernel"
+            )
+    yield from applications.conv_norm("conv_1", "conv_1_bn", "top")
+    yield from applications.biased("conv_2", "hidden/dense", "squeeze:kernel")
+    yield from applications.biased("logits", "classifier/dense", "squeeze:kernel")
+
+
+MobileNetV3Config.spellings = {
+    "torchvision": Source("torch", _torchvision),
+    **timm.sources(_timm, _timm_name, tf_colours=timm.INCEPTION, tf_architecture=_timm_tf_name),
+    "keras": Source("tensorflow", _keras, ()),
+}

@@ -1,11 +1,11 @@
 """Network In Network, for ImageNet and for CIFAR.
 
 Network In Network, Lin et al., 2013, arXiv 1312.4400: the network of its figure 2 with the authors'
-published widths, for CIFAR-10 and, with a fourth block, for ImageNet. The last 1×1 convolution of
-all makes a map of each class, and its mean is the class's score: that one is the classifier.
+published widths, for CIFAR-10 and, with a fourth block, for ImageNet. The very last 1×1 convolution
+is the classifier: it makes one map per class, whose mean is the class's score.
 
-Pools round up, as in the authors' definitions. Deviation: CIFAR's pictures are normalised by their
-mean and deviation, and not by contrast and whitening.
+Pooling rounds up, as in the authors' definitions. Deviation: CIFAR's images are normalised by mean
+and standard deviation instead of by contrast and whitening.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,40 +15,41 @@ from typing import ClassVar, NamedTuple, Unpack
 import keras
 
 from keras_effnets.layers import MaxPool, MlpConv
-from keras_effnets.models.builder import CommonOptions, builder, create, knobs
+from keras_effnets.models.builder import CommonOptions, builder, create, with_options
 from keras_effnets.plan.config import CIFAR, ModelConfig, Paper
 from keras_effnets.plan.interface import Interface
+from keras_effnets.weights.names.rule import Rule, Source, biased
 
 
-class Row(NamedTuple):
-    """One block, and the 3×3 pooling by 2 that precedes all but the first."""
+class NiNRow(NamedTuple):
+    """One block; 3×3 pooling of stride 2 precedes all but the first."""
 
     widths: tuple[int, ...]
     kernel_size: int
     strides: int = 1
     padding: int | str = "symmetric"
     dropped: bool = False
-    """Whether dropout comes before it, behind the pooling."""
+    """Whether dropout comes between the pooling and the block."""
 
 
-class Block(NamedTuple):
-    """A row, named and settled."""
+class NiNBlock(NamedTuple):
+    """One block, with its name and options."""
 
     name: str
-    row: Row
+    row: NiNRow
     dropout: float
 
 
 IMAGENET_ROWS = (
-    Row((96, 96, 96), 11, strides=4, padding=0),
-    Row((256, 256, 256), 5),
-    Row((384, 384, 384), 3),
-    Row((1024, 1024), 3, dropped=True),
+    NiNRow((96, 96, 96), 11, strides=4, padding=0),
+    NiNRow((256, 256, 256), 5),
+    NiNRow((384, 384, 384), 3),
+    NiNRow((1024, 1024), 3, dropped=True),
 )
 CIFAR_ROWS = (
-    Row((192, 160, 96), 5),
-    Row((192, 192, 192), 5, dropped=True),
-    Row((192, 192), 3, dropped=True),
+    NiNRow((192, 160, 96), 5),
+    NiNRow((192, 192, 192), 5, dropped=True),
+    NiNRow((192, 192), 3, dropped=True),
 )
 
 
@@ -57,7 +58,7 @@ class NiNConfig(ModelConfig):
     """A Network In Network.
 
     Raises:
-        ValueError: For widths that are not a sequence of positive integers for each block.
+        ValueError: `widths` is not one sequence of positive integers per block.
     """
 
     family: ClassVar[str] = "Network In Network"
@@ -68,16 +69,16 @@ class NiNConfig(ModelConfig):
 
     side: int = 224
     dropout: float = 0.5
-    rows: tuple[Row, ...] = IMAGENET_ROWS
+    rows: tuple[NiNRow, ...] = IMAGENET_ROWS
     widths: tuple[tuple[int, ...], ...] | None = None
-    """Of each block's convolutions, the classifier's left out; None takes those of the rows."""
+    """Each block's convolutions' channels, without the classifier; None for those of the rows."""
 
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
         if self.widths is not None and not _are_widths(self.widths, len(self.rows)):
             raise ValueError(
-                f"widths={self.widths!r} are not {len(self.rows)} sequences, one a block, each of "
-                "one integer or more, all of them 1 or more"
+                f"widths={self.widths!r} are not {len(self.rows)} sequences, one per block, of "
+                "at least one integer each, all 1 or more"
             )
 
 
@@ -92,13 +93,13 @@ def _are_widths(widths: object, blocks: int) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NiNCIFARConfig(NiNConfig):
-    """The network for pictures of 32 × 32."""
+    """The network for images of 32 × 32 pixels."""
 
     min_side: ClassVar[int] = 4
 
     side: int = 32
     classes: int = 10
-    rows: tuple[Row, ...] = CIFAR_ROWS
+    rows: tuple[NiNRow, ...] = CIFAR_ROWS
 
 
 VARIANTS = (
@@ -107,16 +108,16 @@ VARIANTS = (
 )
 
 
-def plan(config: NiNConfig) -> Iterator[Block]:
-    """Every block of the network, in order."""
+def plan(config: NiNConfig) -> Iterator[NiNBlock]:
+    """Yields every block of the network, in order."""
     for index, row in enumerate(config.rows):
         if config.widths is not None:
             row = row._replace(widths=tuple(config.widths[index]))
-        yield Block(f"mlpconv{index + 1}", row, config.dropout if row.dropped else 0.0)
+        yield NiNBlock(f"mlpconv{index + 1}", row, config.dropout if row.dropped else 0.0)
 
 
 def build(config: NiNConfig, interface: Interface) -> keras.Model:
-    """The network with random weights: a pure function of its arguments."""
+    """Builds the network with random weights; a pure function of its arguments."""
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
     for number, (name, row, dropout) in enumerate(plan(config)):
@@ -140,22 +141,22 @@ def _nin(
     dropout: float = 0.5,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """A Network In Network, pixels in and class probabilities out.
+    """Builds a Network In Network: pixels in, class probabilities out.
 
     Args:
-        widths: Output channels of each convolution of each block, without the one that makes the
-            classes' maps; None takes the variant's.
-        dropout: Between blocks, in [0, 1): before the last for ImageNet, before all but the first
-            for CIFAR.
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        widths: Output channels of each convolution of each block, without the classifier; None
+            for the variant's.
+        dropout: Dropout rate between blocks, in [0, 1): before the last block for ImageNet,
+            before all but the first for CIFAR.
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
-    config = knobs(config, widths=widths, dropout=dropout)
+    config = with_options(config, widths=widths, dropout=dropout)
     if widths is not None:
         config = replace(config, name=f"{config.name}_custom")
     return create(build, config, common)
@@ -163,3 +164,17 @@ def _nin(
 
 NiN = builder("NiN", _nin, VARIANTS[0])
 NiNCIFAR = builder("NiNCIFAR", _nin, VARIANTS[1])
+
+
+def _sequential(config: NiNConfig) -> Iterator[Rule]:
+    """`features.{n}`, the classifier too; poolings and dropouts are counted."""
+    number = 0
+    for index, (name, row, _) in enumerate(plan(config)):
+        number += (index > 0) + row.dropped
+        for part in range(1, len(row.widths) + 1):
+            yield from biased(f"features.{number}", f"{name}/conv{part}/conv", "conv")
+            number += 2
+    yield from biased(f"features.{number}", "classifier/conv", "conv")
+
+
+NiNConfig.spellings = {"sequential": Source("torch", _sequential)}

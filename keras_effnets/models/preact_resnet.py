@@ -1,14 +1,14 @@
 """ResNet50V2, 101V2 and 152V2: pre-activation residual networks as keras.applications has them.
 
 Identity Mappings in Deep Residual Networks, He et al., 2016, arXiv 1603.05027: batch norm and ReLU
-stand before each convolution, and nothing stands behind the sum. The repeats are those of the first
+come before each convolution, and nothing comes after the sum. The repeats are those of the first
 residual paper's Table 1.
 
-keras.applications differs from the authors' code, and is followed: the stem is a convolution with
-neither batch norm nor ReLU; a stage strides in its last block, not its first, on the 3×3, beside a
-shortcut that skips pixels; the convolutions that no batch norm follows have a bias. The profile
-"torch" leaves out those biases and takes PyTorch's epsilon, momentum and pixels. The authors'
-networks for CIFAR are in `preact_cifar`.
+Where keras.applications differs from the authors' code, the networks here follow
+keras.applications: the stem is a convolution with neither batch norm nor ReLU; a stage has its
+stride in its last block, not its first, on the 3×3, and the shortcut there skips pixels; and the
+convolutions without a batch norm have a bias. The profile "torch" leaves out those biases and uses
+PyTorch's epsilon, momentum and pixel scaling. `preact_cifar` has the authors' networks for CIFAR.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,24 @@ from typing import ClassVar, Unpack
 import keras
 
 from keras_effnets.layers import ConvAct, MaxPool, NormAct, PreActBottleneck
-from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.builder import CommonOptions, builder, create, with_options
+from keras_effnets.plan.config import (
+    HALF_RANGE,
+    TENSORFLOW,
+    Block,
+    ModelConfig,
+    Paper,
+    Profile,
+    Stage,
+    walk,
+)
 from keras_effnets.plan.interface import Interface
-from keras_effnets.plan.profile import TENSORFLOW, Profile
+from keras_effnets.weights.names import applications
+from keras_effnets.weights.names.rule import Rule, Source
 
 STEM_FILTERS = 64
 EXPANSION = 4
-STAGES = (  # widths of the 3×3; the last block of a stage has its stride
+STAGES = (  # filters of the 3×3; the last block of a stage has the stride
     Stage(expansion=EXPANSION, kernel_size=3, strides=2, filters=64, repeats=3),
     Stage(expansion=EXPANSION, kernel_size=3, strides=2, filters=128, repeats=4),
     Stage(expansion=EXPANSION, kernel_size=3, strides=2, filters=256, repeats=6),
@@ -36,8 +46,8 @@ _TENSORFLOW = replace(
     TENSORFLOW,
     padding="symmetric",
     epsilon=1.001e-5,
-    mean=(127.5, 127.5, 127.5),
-    std=(127.5, 127.5, 127.5),
+    mean=HALF_RANGE,
+    std=HALF_RANGE,
     conv_bias=True,
 )
 
@@ -70,7 +80,7 @@ VARIANTS = (
 
 
 def plan(config: PreActResNetConfig) -> Iterator[Block]:
-    """Every block of the network, in order."""
+    """Yields every block of the network, in order."""
     stages = [
         stage._replace(strides=1, filters=EXPANSION * stage.filters, repeats=repeats)
         for stage, repeats in zip(STAGES, config.repeats, strict=True)
@@ -81,8 +91,8 @@ def plan(config: PreActResNetConfig) -> Iterator[Block]:
 
 
 def build(config: PreActResNetConfig, interface: Interface) -> keras.Model:
-    """The network with random weights: a pure function of its arguments."""
-    habits = config.habits
+    """Builds the network with random weights; a pure function of its arguments."""
+    conventions = config.conventions
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
     x = ConvAct(
@@ -90,43 +100,62 @@ def build(config: PreActResNetConfig, interface: Interface) -> keras.Model:
         7,
         strides=2,
         activation=None,
-        use_bias=habits.conv_bias,
-        padding=habits.padding,
+        use_bias=conventions.conv_bias,
+        padding=conventions.padding,
         name="stem",
     )(x)
-    # The values may be negative, and the border is of zeros all the same: as keras.applications.
+    # The values may be negative; the border is zeros even so, as in keras.applications.
     x = MaxPool(3, strides=2, padding=1, name="stem_pool")(x)
     for block in plan(config):
         x = PreActBottleneck(
             block.filters,
             width=block.filters // EXPANSION,
             strides=block.strides,
-            use_bias=habits.conv_bias,
-            **habits.unit,
+            use_bias=conventions.conv_bias,
+            **conventions.layer_options,
             name=block.name,
         )(x)
-    x = NormAct(epsilon=habits.epsilon, momentum=habits.momentum, name="top")(x)
+    x = NormAct(**conventions.norm_options, name="top")(x)
     return interface.finish(pixels, x, name=config.name, dropout=config.dropout)
 
 
 def _preact_resnet(
     config: PreActResNetConfig, *, dropout: float = 0.0, **common: Unpack[CommonOptions]
 ) -> keras.Model:
-    """A pre-activation residual network, pixels in and class probabilities out.
+    """Builds a pre-activation residual network: pixels in, class probabilities out.
 
     Args:
-        dropout: Before the classifier, in [0, 1).
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        dropout: Dropout rate before the classifier, in [0, 1).
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
-    return create(build, knobs(config, dropout=dropout), common)
+    return create(build, with_options(config, dropout=dropout), common)
 
 
 ResNet50V2 = builder("ResNet50V2", _preact_resnet, VARIANTS[0])
 ResNet101V2 = builder("ResNet101V2", _preact_resnet, VARIANTS[1])
 ResNet152V2 = builder("ResNet152V2", _preact_resnet, VARIANTS[2])
+
+
+def _keras(config: PreActResNetConfig) -> Iterator[Rule]:
+    """`conv{stage + 1}_block{index + 1}_{part}`; a stage's first shortcut is part 0."""
+    yield from applications.biased("conv1_conv", "stem/conv", "kernel")
+    for block in plan(config):
+        source = f"conv{block.stage + 1}_block{block.index + 1}"
+        yield from applications.batch_norm(f"{source}_preact_bn", f"{block.name}/preact/norm")
+        if block.index == 0:
+            yield from applications.biased(f"{source}_0_conv", f"{block.name}/skip/conv", "kernel")
+        for part in (1, 2):
+            names = f"{source}_{part}_conv", f"{source}_{part}_bn"
+            yield from applications.conv_norm(*names, f"{block.name}/conv{part}")
+        yield from applications.biased(f"{source}_3_conv", f"{block.name}/conv3/conv", "kernel")
+    yield from applications.batch_norm("post_bn", "top/norm")
+    yield from applications.biased("predictions", "classifier/dense", "matrix")
+
+
+PreActResNetConfig.spellings = {"keras": Source("tensorflow", _keras, ())}

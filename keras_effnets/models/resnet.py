@@ -1,12 +1,12 @@
-"""ResNet 18 to 152, and what its kin are built by.
+"""ResNet 18 to 152, and the builder of its variants.
 
 Deep Residual Learning for Image Recognition, He et al., 2015, arXiv 1512.03385. The stages are
-those of the paper's Table 1. `wide_resnet`, `resnext` and `senet` are this network with a knob
-turned: a bottleneck's inner width, its groups, a gate behind its branch.
+those of the paper's Table 1. `wide_resnet`, `resnext` and `senet` are this network with one option
+changed: a bottleneck's inner width, its groups, or a squeeze-and-excitation after its branch.
 
-The profiles differ in the scale of the pixels, in the batch norm, in the convolutions' biases
-(keras.applications has them) and in where a bottleneck strides: on the first 1×1 as in the paper
-("v1", keras.applications), or on the 3×3 ("v1.5", torchvision).
+The profiles differ in how pixels are scaled, in the batch norms, in the convolutions' biases
+(keras.applications has them), and in where a bottleneck has its stride: on the first 1×1 as in the
+paper ("v1", keras.applications), or on the 3×3 ("v1.5", torchvision).
 """
 
 from collections.abc import Iterator
@@ -16,10 +16,18 @@ from typing import Any, ClassVar, Literal, Unpack
 import keras
 
 from keras_effnets.layers import BasicBlock, Bottleneck, ConvNormAct, MaxPool
-from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.plan.config import Block, ModelConfig, Paper, Stage, walk
+from keras_effnets.models.builder import CommonOptions, builder, create, with_options
+from keras_effnets.plan.config import TENSORFLOW, Block, ModelConfig, Paper, Profile, Stage, walk
 from keras_effnets.plan.interface import Interface
-from keras_effnets.plan.profile import TENSORFLOW, Profile
+from keras_effnets.weights.names import applications
+from keras_effnets.weights.names.rule import (
+    Rule,
+    Source,
+    biased,
+    conv_norm,
+    convolutions,
+    projection,
+)
 
 STEM_FILTERS = 64
 STAGES = (  # of basic blocks; a bottleneck's output is four times as wide
@@ -29,6 +37,7 @@ STAGES = (  # of basic blocks; a bottleneck's output is four times as wide
     Stage(expansion=1, kernel_size=3, strides=2, filters=512, repeats=2),
 )
 STRIDES = {"v1": "1x1", "v1.5": "3x3"}
+"""Values of `stride`, and the convolution that has it in `layers.Bottleneck`'s words."""
 
 _TENSORFLOW = replace(
     TENSORFLOW,
@@ -46,8 +55,8 @@ class ResNetConfig(ModelConfig):
     """A residual network for ImageNet.
 
     Raises:
-        ValueError: For groups that do not divide the widths, a reduction that leaves no channel,
-            or an unknown stride placement.
+        ValueError: The groups do not divide the widths, the reduction leaves no channel, or the
+            stride placement is unknown.
     """
 
     family: ClassVar[str] = "ResNet"
@@ -58,32 +67,30 @@ class ResNetConfig(ModelConfig):
         "https://arxiv.org/abs/1512.03385",
     )
     min_side: ClassVar[int] = 1
-    settled: ClassVar[tuple[str, ...]] = ("stride",)
+    fixed_by_weights: ClassVar[tuple[str, ...]] = ("stride",)
 
     side: int = 224
     dropout: float = 0.0
     tensorflow: Profile = _TENSORFLOW
     repeats: tuple[int, int, int, int]
     expansion: int = 4
-    """Of a bottleneck's output over its planes; 1 makes basic blocks."""
+    """A bottleneck's output channels over those of its stage in the table; 1 for basic blocks."""
     groups: int = 1
     base_width: int = 64
-    """Inner width of the first stage's bottlenecks, a group."""
+    """Inner width of the first stage's bottlenecks, per group."""
     reduction: int | None = None
-    """Output channels over squeezed ones; None for no squeeze-and-excitation."""
+    """Output channels over squeezed channels; None for no squeeze-and-excitation."""
     stride: str | None = None
-    """`"v1"` or `"v1.5"`; None takes the profile's."""
+    """`"v1"` or `"v1.5"`; None for the profile's."""
     skip: bool = True
+    """Whether blocks have shortcuts."""
     zero_init_residual: bool = False
 
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
         if self.stride not in (None, *STRIDES):
             raise ValueError(f"stride={self.stride!r} is not one of {', '.join(STRIDES)}")
-        for knob in ("groups", "base_width"):
-            value = getattr(self, knob)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{knob}={value!r} is not an integer of 1 or more")
+        self.check_integers("groups", "base_width")
         if self.expansion == 1 and (self.groups, self.base_width) != (1, 64):
             raise ValueError(
                 f"{self.name} has basic blocks: cardinality={self.groups} and "
@@ -94,17 +101,17 @@ class ResNetConfig(ModelConfig):
             raise ValueError(f"reduction={self.reduction!r} is not in 1 to {narrowest}")
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """Where the bottlenecks stride, in the words of `stride`."""
+    def fixed_options(self) -> dict[str, Any]:
+        """`stride`, never None."""
         return {"stride": next(name for name, on in STRIDES.items() if on == self.stride_on)}
 
     @property
     def stride_on(self) -> str:
-        """Which convolution of a bottleneck has the stride."""
-        return STRIDES[self.stride] if self.stride else self.habits.stride_on
+        """The convolution of a bottleneck that has the stride."""
+        return STRIDES[self.stride] if self.stride else self.conventions.stride_on
 
     def width(self, block: Block) -> int:
-        """Channels of a bottleneck's 3×3 convolution."""
+        """Returns the channels of a bottleneck's 3×3 convolution."""
         return int(block.filters // self.expansion * self.base_width / 64) * self.groups
 
 
@@ -117,7 +124,7 @@ VARIANTS = (
 
 
 def plan(config: ResNetConfig) -> Iterator[Block]:
-    """Every block of the network, in order."""
+    """Yields every block of the network, in order."""
     stages = [
         stage._replace(
             expansion=config.expansion, filters=stage.filters * config.expansion, repeats=repeats
@@ -130,11 +137,11 @@ def plan(config: ResNetConfig) -> Iterator[Block]:
 
 
 def build(config: ResNetConfig, interface: Interface) -> keras.Model:
-    """The network with random weights: a pure function of its arguments."""
-    unit = {**config.habits.unit, "use_bias": config.habits.conv_bias}
+    """Builds the network with random weights; a pure function of its arguments."""
+    shared = {**config.conventions.layer_options, "use_bias": config.conventions.conv_bias}
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
-    x = ConvNormAct(STEM_FILTERS, 7, strides=2, **unit, name="stem")(x)
+    x = ConvNormAct(STEM_FILTERS, 7, strides=2, **shared, name="stem")(x)
     x = MaxPool(3, strides=2, padding=1, name="stem_pool")(x)
     for block in plan(config):
         options = {
@@ -144,16 +151,15 @@ def build(config: ResNetConfig, interface: Interface) -> keras.Model:
             "squeeze_filters": block.filters // config.reduction if config.reduction else 0,
             "drop_path": block.drop_path,
             "zero_gamma": config.zero_init_residual,
-            **unit,
+            **shared,
             "name": block.name,
         }
         if config.expansion == 1:
             x = BasicBlock(block.filters, **options)(x)
         else:
-            width = config.width(block)
             x = Bottleneck(
                 block.filters,
-                width=width,
+                width=config.width(block),
                 groups=config.groups,
                 stride_on=config.stride_on,
                 **options,
@@ -175,30 +181,30 @@ def resnet(
     output_stride: int = 32,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """A residual network, pixels in and class probabilities out.
+    """Builds a residual network: pixels in, class probabilities out.
 
     Args:
-        stride: Where a bottleneck strides: `"v1"`, on the first 1×1 convolution, or `"v1.5"`, on
-            the 3×3; None takes that of the weights, and without weights the profile's. The
-            weights fit both and give their own answers with one only.
-        skip: Whether blocks have shortcuts; without them the network is the paper's plain one.
-        cardinality: Groups of the 3×3 convolutions; None takes the variant's.
-        base_width: Inner width of the first stage, a group; None takes the variant's.
-        reduction: A block's channels over those of its squeeze; None takes the variant's.
-        zero_init_residual: Whether each branch's last batch norm starts as zero.
-        dropout: Before the classifier, in [0, 1).
-        drop_path: Greatest rate of stochastic depth, in [0, 1).
-        output_stride: 32, or 16 or 8 to keep finer feature maps by dilation.
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        stride: Where a bottleneck has its stride: `"v1"`, on the first 1×1 convolution, or
+            `"v1.5"`, on the 3×3; None for that of the weights, or of the profile without weights.
+            A set of weights fits both, but gives correct results with only one.
+        skip: Whether blocks have shortcuts; False gives the paper's plain network.
+        cardinality: Groups of the 3×3 convolutions; None for the variant's.
+        base_width: Inner width of the first stage, per group; None for the variant's.
+        reduction: A block's channels over its squeezed channels; None for the variant's.
+        zero_init_residual: Whether the scale of each branch's last batch norm starts at zero.
+        dropout: Dropout rate before the classifier, in [0, 1).
+        drop_path: Maximum rate of stochastic depth, in [0, 1).
+        output_stride: 32; 16 or 8 keeps finer feature maps, by dilation.
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
     variant = config
-    config = knobs(
+    config = with_options(
         config,
         stride=stride,
         skip=skip,
@@ -211,7 +217,7 @@ def resnet(
         output_stride=output_stride,
     )
     shape = ("groups", "base_width", "reduction", "skip")
-    if any(getattr(config, knob) != getattr(variant, knob) for knob in shape):
+    if any(getattr(config, option) != getattr(variant, option) for option in shape):
         config = replace(config, name=f"{config.name}_custom")
     return create(build, config, common)
 
@@ -221,3 +227,48 @@ ResNet34 = builder("ResNet34", resnet, VARIANTS[1])
 ResNet50 = builder("ResNet50", resnet, VARIANTS[2])
 ResNet101 = builder("ResNet101", resnet, VARIANTS[3])
 ResNet152 = builder("ResNet152", resnet, VARIANTS[4])
+
+
+def _torchvision(config: ResNetConfig) -> Iterator[Rule]:
+    """`layer{stage}.{index}.conv{n}`, also in timm, which adds squeeze-and-excitation."""
+    yield from conv_norm("conv1", "bn1", "stem")
+    for block in plan(config):
+        source = f"layer{block.stage}.{block.index}"
+        yield from convolutions(source, block.name, 2 if config.expansion == 1 else 3)
+        if config.reduction:
+            gate = f"{block.name}/squeeze_excite"
+            yield from biased(f"{source}.se.fc1", f"{gate}/reduce", "conv")
+            yield from biased(f"{source}.se.fc2", f"{gate}/expand", "conv")
+        if _projects(config, block):
+            yield from projection(source, block.name)
+    yield from biased("fc", "classifier/dense", "dense")
+
+
+def _projects(config: ResNetConfig, block: Block) -> bool:
+    """Whether a shortcut is a projection: in each stage's first block that changes the shape."""
+    return config.skip and block.index == 0 and (block.stage > 1 or config.expansion > 1)
+
+
+def _keras(config: ResNetConfig) -> Iterator[Rule]:
+    """`conv{stage + 1}_block{index + 1}_{part}`; the shortcut is part 0, and all have a bias."""
+    yield from _keras_conv_norm("conv1", "stem", "bgr")
+    for block in plan(config):
+        source = f"conv{block.stage + 1}_block{block.index + 1}"
+        if _projects(config, block):
+            yield from _keras_conv_norm(f"{source}_0", f"{block.name}/skip")
+        for part in (1, 2, 3):
+            yield from _keras_conv_norm(f"{source}_{part}", f"{block.name}/conv{part}")
+    yield from applications.biased("predictions", "classifier/dense", "matrix")
+
+
+def _keras_conv_norm(source: str, target: str, kind: str = "kernel") -> Iterator[Rule]:
+    yield from applications.biased(f"{source}_conv", f"{target}/conv", kind)
+    yield from applications.batch_norm(f"{source}_bn", f"{target}/norm")
+
+
+TORCHVISION_SOURCE = Source("torch", _torchvision)
+ResNetConfig.spellings = {
+    "torchvision": TORCHVISION_SOURCE,
+    "timm": TORCHVISION_SOURCE,
+    "keras": Source("tensorflow", _keras, ()),
+}

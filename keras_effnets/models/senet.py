@@ -1,15 +1,15 @@
-"""SENet: ResNet and ResNeXt with a squeeze-and-excitation behind every block's branch.
+"""SENet: ResNet and ResNeXt with a squeeze-and-excitation after every block's branch.
 
 Squeeze-and-Excitation Networks, Hu et al., 2017, arXiv 1709.01507. The paper builds on ResNet
-"v1", with the stride on a bottleneck's first 1×1 convolution; here it follows the profile.
-Stem, stages, and what else the profiles change are ResNet's.
+"v1", with the stride on a bottleneck's first 1×1 convolution; here it follows the profile. The
+stem, the stages and the other differences between profiles are ResNet's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from keras_effnets.models.builder import builder
-from keras_effnets.models.resnet import REPEATS, ResNetConfig, resnet
+from keras_effnets.models.resnet import REPEATS, TORCHVISION_SOURCE, ResNetConfig, resnet
 from keras_effnets.plan.config import Paper
 
 
@@ -39,3 +39,9 @@ SEResNet101 = builder("SEResNet101", resnet, VARIANTS[1])
 SEResNet152 = builder("SEResNet152", resnet, VARIANTS[2])
 SEResNeXt50_32x4d = builder("SEResNeXt50_32x4d", resnet, VARIANTS[3])
 SEResNeXt101_32x4d = builder("SEResNeXt101_32x4d", resnet, VARIANTS[4])
+
+SENetConfig.spellings = {
+    "timm": replace(
+        TORCHVISION_SOURCE, architecture=lambda config: config.name.replace("se_", "se", 1)
+    )
+}

@@ -1,12 +1,11 @@
-"""SqueezeNet 1.0 and 1.1, and those that its meta-parameters span.
+"""SqueezeNet 1.0 and 1.1, and any other choice of its meta-parameters.
 
 SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size, Iandola et al.,
 2016, arXiv 1602.07360: the network of its table 1, the meta-parameters of its section 5.1 and the
 bypasses of its section 6. Version 1.1 is the authors' later release.
 
-Pools round up, as in Caffe. The last convolution has no padding, as in torchvision, where the
-authors' definition has a pixel of it. The profiles do not differ but in the batch norm, of which
-there is none.
+Pooling rounds up, as in Caffe. The last convolution has no padding, as in torchvision; the authors'
+definition has one pixel. Without batch norms, the profiles do not differ.
 """
 
 from collections.abc import Iterator
@@ -16,21 +15,23 @@ from typing import ClassVar, Literal, NamedTuple, Unpack
 import keras
 
 from keras_effnets.layers import ConvAct, FireModule, MaxPool
-from keras_effnets.models.builder import CommonOptions, builder, create, knobs
+from keras_effnets.models.builder import CommonOptions, builder, create, with_options
 from keras_effnets.plan.config import ModelConfig, Paper, is_number
 from keras_effnets.plan.interface import Interface
+from keras_effnets.weights.names.rule import Rule, Source, biased
 
 FIRES = range(2, 10)
-"""The Fire modules, numbered as in the paper: the first convolution is layer 1."""
+"""Numbers of the Fire modules in the paper, where the first convolution is layer 1."""
 BYPASSES = ("none", "simple", "complex")
 
 
 class Stem(NamedTuple):
-    """The first convolution, and the layers behind which 3×3 pooling by 2 follows."""
+    """The first convolution, and the numbers of the layers that pooling follows."""
 
     filters: int
     kernel_size: int
     pools: tuple[int, ...]
+    """Layers that 3x3 pooling of stride 2 follows, numbered as in `FIRES`."""
 
 
 V1_0 = Stem(96, 7, (1, 4, 8))
@@ -46,7 +47,7 @@ class Fire(NamedTuple):
     expand3x3: int
     bypass: str
     pool: str | None
-    """Name of the pooling behind it."""
+    """Name of the pooling after it; None for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +55,8 @@ class SqueezeNetConfig(ModelConfig):
     """A SqueezeNet for ImageNet.
 
     Raises:
-        ValueError: For a meta-parameter out of its range, some that leave a convolution no
-            channel, or an unknown bypass.
+        ValueError: A meta-parameter is out of range, a convolution would have no channels, or the
+            bypass is unknown.
     """
 
     family: ClassVar[str] = "SqueezeNet"
@@ -66,7 +67,7 @@ class SqueezeNetConfig(ModelConfig):
         "https://arxiv.org/abs/1602.07360",
     )
     min_side: ClassVar[int] = 21
-    settled: ClassVar[tuple[str, ...]] = ("bypass",)
+    fixed_by_weights: ClassVar[tuple[str, ...]] = ("bypass",)
 
     side: int = 224
     dropout: float = 0.5
@@ -74,9 +75,9 @@ class SqueezeNetConfig(ModelConfig):
     base_e: int = 128
     """Output channels of the first Fire modules."""
     incr_e: int = 128
-    """Added to them every `freq` modules."""
+    """Channels added to them every `freq` modules."""
     pct3x3: float = 0.5
-    """Share of them that 3x3 convolutions make."""
+    """Share of the output channels that come from 3x3 convolutions."""
     freq: int = 2
     squeeze_ratio: float = 0.125
     """Squeezed channels over output channels."""
@@ -84,10 +85,8 @@ class SqueezeNetConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
-        for knob, least in (("base_e", 1), ("incr_e", 0), ("freq", 1)):
-            value = getattr(self, knob)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{knob}={value!r} is not an integer of {least} or more")
+        self.check_integers("base_e", "freq")
+        self.check_integers("incr_e", least=0)
         if not (is_number(self.pct3x3) and 0.01 <= self.pct3x3 <= 0.99):
             raise ValueError(f"pct3x3={self.pct3x3!r} is not a number in [0.01, 0.99]")
         if not (is_number(self.squeeze_ratio) and 0 < self.squeeze_ratio <= 1):
@@ -106,7 +105,7 @@ class SqueezeNetConfig(ModelConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqueezeNet11Config(SqueezeNetConfig):
-    """The cheaper version: a smaller stem, and pools earlier."""
+    """The cheaper version: a smaller stem and earlier pooling."""
 
     min_side: ClassVar[int] = 17
 
@@ -114,10 +113,10 @@ class SqueezeNet11Config(SqueezeNetConfig):
 
 
 def plan(config: SqueezeNetConfig) -> Iterator[Fire]:
-    """Every Fire module of the network, in order.
+    """Yields every Fire module of the network, in order.
 
-    A bypass is simple where a module keeps the number of channels, and complex elsewhere: with
-    the paper's meta-parameters that is every second module.
+    A bypass is simple where a module keeps the number of channels (every second module with the
+    paper's meta-parameters), and complex elsewhere.
     """
     channels = config.stem.filters
     for index, number in enumerate(FIRES):
@@ -141,7 +140,7 @@ VARIANTS = (SqueezeNetConfig(name="squeezenet1_0"), SqueezeNet11Config(name="squ
 
 
 def build(config: SqueezeNetConfig, interface: Interface) -> keras.Model:
-    """The network with random weights: a pure function of its arguments."""
+    """Builds the network with random weights; a pure function of its arguments."""
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
     x = ConvAct(config.stem.filters, config.stem.kernel_size, strides=2, padding=0, name="conv1")(x)
@@ -151,7 +150,7 @@ def build(config: SqueezeNetConfig, interface: Interface) -> keras.Model:
             fire.squeeze, fire.expand1x1, fire.expand3x3, bypass=fire.bypass, name=fire.name
         )(x)
         if fire.pool:
-            # A complex bypass has no ReLU behind it.
+            # No ReLU follows a complex bypass.
             signed = config.bypass == "complex"
             x = MaxPool(3, strides=2, ceil_mode=True, signed=signed, name=fire.pool)(x)
     return interface.finish_maps(pixels, x, name=config.name, dropout=config.dropout)
@@ -164,21 +163,22 @@ def _squeezenet(
     dropout: float = 0.5,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """A SqueezeNet, pixels in and class probabilities out.
+    """Builds a SqueezeNet: pixels in, class probabilities out.
 
     Args:
-        bypass: What is added to the Fire modules' outputs: nothing; their input where it has as
-            many channels (`"simple"`); or elsewhere a 1×1 convolution of it too (`"complex"`).
-        dropout: Before the last convolution, in [0, 1).
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        bypass: What to add to the Fire modules' outputs: nothing (`"none"`), the input where it
+            has as many channels (`"simple"`), and elsewhere a 1×1 convolution of it
+            (`"complex"`).
+        dropout: Dropout rate before the last convolution, in [0, 1).
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
-    config = knobs(config, bypass=bypass, dropout=dropout)
+    config = with_options(config, bypass=bypass, dropout=dropout)
     if bypass != "none":
         config = replace(config, name=f"{config.name}_{bypass}_bypass")
     return create(build, config, common)
@@ -195,24 +195,25 @@ def SqueezeNet(
     dropout: float = 0.5,
     **common: Unpack[CommonOptions],
 ) -> keras.Model:
-    """A SqueezeNet of any meta-parameters; the defaults are those of version 1.0.
+    """Builds a SqueezeNet with any meta-parameters; the defaults are those of version 1.0.
 
     Fire module i, counted from 0, has e = base_e + incr_e · (i // freq) output channels, of which
-    pct3x3 · e are of 3×3 convolutions, and squeeze_ratio · e squeezed ones, both rounded.
+    3×3 convolutions make pct3x3 · e. It has squeeze_ratio · e squeezed channels. Both are rounded.
 
     Args:
-        base_e: 1 or more.
-        incr_e: 0 or more.
-        pct3x3: In [0.01, 0.99].
-        freq: 1 or more.
-        squeeze_ratio: In (0, 1].
-        bypass: What is added to the Fire modules' outputs: nothing; their input where it has as
-            many channels (`"simple"`); or elsewhere a 1×1 convolution of it too (`"complex"`).
-        dropout: Before the last convolution, in [0, 1).
-        **common: As for every builder; `weights` is None or a path.
+        base_e: Output channels of the first module, 1 or more.
+        incr_e: Channels added every `freq` modules, 0 or more.
+        pct3x3: Share of output channels that 3×3 convolutions make, in [0.01, 0.99].
+        freq: Modules with the same number of output channels, 1 or more.
+        squeeze_ratio: Squeezed channels over output channels, in (0, 1].
+        bypass: What to add to the Fire modules' outputs: nothing (`"none"`), the input where it
+            has as many channels (`"simple"`), and elsewhere a 1×1 convolution of it
+            (`"complex"`).
+        dropout: Dropout rate before the last convolution, in [0, 1).
+        **common: The options of every builder; `weights` is None or a path.
 
     Raises:
-        ValueError: For an argument out of its range, or some that leave a convolution no channel.
+        ValueError: An argument is out of range, or a convolution would have no channels.
     """
     config = SqueezeNetConfig(
         name="squeezenet",
@@ -229,3 +230,20 @@ def SqueezeNet(
 
 SqueezeNet1_0 = builder("SqueezeNet1_0", _squeezenet, VARIANTS[0])
 SqueezeNet1_1 = builder("SqueezeNet1_1", _squeezenet, VARIANTS[1])
+
+
+def _torchvision(config: SqueezeNetConfig) -> Iterator[Rule]:
+    """`features.{n}.{part}`; `bypass` is a complex bypass, which torchvision lacks."""
+    yield from biased("features.0", "conv1/conv", "conv")
+    number = 3  # after a ReLU and a pooling
+    for fire in plan(config):
+        source = f"features.{number}"
+        for part in ("squeeze", "expand1x1", "expand3x3"):
+            yield from biased(f"{source}.{part}", f"{fire.name}/{part}/conv", "conv")
+        if fire.bypass == "complex":
+            yield from biased(f"{source}.bypass", f"{fire.name}/skip/conv", "conv")
+        number += 1 + (fire.pool is not None)
+    yield from biased("classifier.1", "classifier/conv", "conv")
+
+
+SqueezeNetConfig.spellings = {"torchvision": Source("torch", _torchvision)}

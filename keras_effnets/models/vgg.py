@@ -3,10 +3,10 @@
 Very Deep Convolutional Networks for Large-Scale Image Recognition, Simonyan and Zisserman, 2014,
 arXiv 1409.1556: configurations A, B, D and E of its table 1.
 
-Batch norm is torchvision's addition, between a convolution, whose bias stays, and its ReLU. Before
-the first dense layer the features are averaged to 7×7, as there; that changes nothing at the
-paper's side. The profiles differ in the scale of the pixels: keras.applications subtracts Caffe's
-means from them and divides by nothing.
+Batch norm is torchvision's addition, between a convolution, which keeps its bias, and its ReLU.
+Before the first dense layer the features are averaged to 7×7, as in torchvision; this changes
+nothing at the paper's size. The profiles differ in how pixels are scaled: keras.applications only
+subtracts Caffe's means.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,14 @@ from typing import ClassVar, NamedTuple, Unpack
 import keras
 
 from keras_effnets.layers import ConvAct, ConvNormAct, MaxPool
-from keras_effnets.models.builder import CommonOptions, builder, create, knobs
-from keras_effnets.plan.config import ModelConfig, Paper
+from keras_effnets.models.builder import CommonOptions, builder, create, with_options
+from keras_effnets.plan.config import TENSORFLOW, ModelConfig, Paper, Profile
 from keras_effnets.plan.interface import Interface
-from keras_effnets.plan.profile import TENSORFLOW, Profile
+from keras_effnets.weights.names import applications
+from keras_effnets.weights.names.rule import Rule, Source, biased, conv_norm, hidden_top
 
 FILTERS = (64, 128, 256, 512, 512)
-"""Of each stage's convolutions."""
+"""Filters of each stage's convolutions."""
 A, B = (1, 1, 2, 2, 2), (2, 2, 2, 2, 2)
 D, E = (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)
 """Convolutions in each stage."""
@@ -31,13 +32,13 @@ TOP_SIDE = 7
 _TENSORFLOW = replace(TENSORFLOW, mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
 
 
-class Layer(NamedTuple):
+class VGGConv(NamedTuple):
     """One 3×3 convolution."""
 
     name: str
     filters: int
     pool: str | None
-    """Name of the pooling behind it, where it ends its stage."""
+    """Name of the pooling after it; None except at the end of a stage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,24 +77,25 @@ VARIANTS = (
 )
 
 
-def plan(config: VGGConfig) -> Iterator[Layer]:
-    """Every convolution of the network, in order."""
+def plan(config: VGGConfig) -> Iterator[VGGConv]:
+    """Yields every convolution of the network, in order."""
     for stage, (filters, repeats) in enumerate(zip(config.filters, config.repeats, strict=True), 1):
         for index in range(1, repeats + 1):
-            yield Layer(
+            yield VGGConv(
                 f"conv{stage}_{index}", filters, f"pool{stage}" if index == repeats else None
             )
 
 
 def build(config: VGGConfig, interface: Interface) -> keras.Model:
-    """The network with random weights: a pure function of its arguments."""
+    """Builds the network with random weights; a pure function of its arguments."""
+    shared = config.conventions.layer_options
     pixels = interface.pixels(config.input_preset, config.min_side)
     x = interface.preprocess(pixels, config.input_preset)
     for layer in plan(config):
         if config.batch_norm:
-            x = ConvNormAct(layer.filters, use_bias=True, **config.habits.unit, name=layer.name)(x)
+            x = ConvNormAct(layer.filters, use_bias=True, **shared, name=layer.name)(x)
         else:
-            x = ConvAct(layer.filters, padding=config.habits.padding, name=layer.name)(x)
+            x = ConvAct(layer.filters, padding=shared["padding"], name=layer.name)(x)
         if layer.pool:
             x = MaxPool(2, name=layer.pool)(x)
     return interface.finish_hidden(
@@ -109,19 +111,19 @@ def build(config: VGGConfig, interface: Interface) -> keras.Model:
 def _vgg(
     config: VGGConfig, *, dropout: float = 0.5, **common: Unpack[CommonOptions]
 ) -> keras.Model:
-    """A VGG, pixels in and class probabilities out.
+    """Builds a VGG: pixels in, class probabilities out.
 
     Args:
-        dropout: After each hidden dense layer, in [0, 1).
-        **common: As for every builder, see `keras_effnets.models.CommonOptions`.
+        dropout: Dropout rate after each hidden dense layer, in [0, 1).
+        **common: The options of every builder; see `keras_effnets.CommonOptions`.
 
     Returns:
         A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
 
     Raises:
-        ValueError: For an argument out of its range, or weights that are not there.
+        ValueError: An argument is out of range, or the weights do not exist.
     """
-    return create(build, knobs(config, dropout=dropout), common)
+    return create(build, with_options(config, dropout=dropout), common)
 
 
 VGG11 = builder("VGG11", _vgg, VARIANTS[0])
@@ -132,3 +134,50 @@ VGG11BN = builder("VGG11BN", _vgg, VARIANTS[4])
 VGG13BN = builder("VGG13BN", _vgg, VARIANTS[5])
 VGG16BN = builder("VGG16BN", _vgg, VARIANTS[6])
 VGG19BN = builder("VGG19BN", _vgg, VARIANTS[7])
+
+
+def _features(config: VGGConfig) -> Iterator[Rule]:
+    number = 0
+    for layer in plan(config):
+        source = f"features.{number}"
+        if config.batch_norm:
+            yield from conv_norm(source, f"features.{number + 1}", layer.name)
+            yield Rule(f"{source}.bias", f"{layer.name}/conv/bias", "vector")
+        else:
+            yield from biased(source, f"{layer.name}/conv", "conv")
+        number += 2 + config.batch_norm + (layer.pool is not None)
+
+
+def _torchvision(config: VGGConfig) -> Iterator[Rule]:
+    """`features.{n}`, then dense layers `classifier.{n}`."""
+    yield from _features(config)
+    yield from hidden_top(TOP_SIDE, 0, 3, 6)
+
+
+def _timm(config: VGGConfig) -> Iterator[Rule]:
+    """The hidden layers are convolutions, the first over the whole image."""
+    yield from _features(config)
+    yield from biased("pre_logits.fc1", "fc6/dense", f"patch:{TOP_SIDE}")
+    yield from biased("pre_logits.fc2", "fc7/dense", "squeeze:conv")
+    yield from biased("head.fc", "classifier/dense", "dense")
+
+
+def _keras(config: VGGConfig) -> Iterator[Rule]:
+    """`block{stage}_conv{index}`, both from 1; there are no files with batch norms."""
+    kind = "bgr"
+    for layer in plan(config):
+        stage, index = layer.name.removeprefix("conv").split("_")
+        yield from applications.biased(f"block{stage}_conv{index}", f"{layer.name}/conv", kind)
+        if config.batch_norm:  # refuses files without batch norms
+            yield from applications.batch_norm(f"block{stage}_bn{index}", f"{layer.name}/norm")
+        kind = "kernel"
+    yield from applications.biased("fc1", "fc6/dense", "matrix")
+    yield from applications.biased("fc2", "fc7/dense", "matrix")
+    yield from applications.biased("predictions", "classifier/dense", "matrix")
+
+
+VGGConfig.spellings = {
+    "torchvision": Source("torch", _torchvision),
+    "timm": Source("torch", _timm),
+    "keras": Source("tensorflow", _keras, ()),
+}

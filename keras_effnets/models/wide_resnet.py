@@ -1,14 +1,14 @@
 """Wide ResNet 50 and 101 for ImageNet: a ResNet whose bottlenecks are twice as wide inside.
 
-Wide Residual Networks, Zagoruyko and Komodakis, 2016, arXiv 1605.07146. Stem,
-stages, and what the profiles change are ResNet's. Those for CIFAR are in `preact_cifar`.
+Wide Residual Networks, Zagoruyko and Komodakis, 2016, arXiv 1605.07146. The stem, the stages and
+the differences between profiles are ResNet's. `preact_cifar` has the networks for CIFAR.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from keras_effnets.models.builder import builder
-from keras_effnets.models.resnet import REPEATS, ResNetConfig, resnet
+from keras_effnets.models.resnet import REPEATS, TORCHVISION_SOURCE, ResNetConfig, resnet
 from keras_effnets.plan.config import Paper
 
 
@@ -32,3 +32,5 @@ VARIANTS = tuple(
 
 WideResNet50_2 = builder("WideResNet50_2", resnet, VARIANTS[0])
 WideResNet101_2 = builder("WideResNet101_2", resnet, VARIANTS[1])
+
+WideResNetConfig.spellings = {"torchvision": TORCHVISION_SOURCE, "timm": TORCHVISION_SOURCE}

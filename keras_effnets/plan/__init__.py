@@ -1,1 +1,1 @@
-"""Networks before they have values: configs, the walk of a paper's table, inputs and outputs."""
+"""Networks before they have values: configs, blocks from a paper's table, inputs, outputs."""

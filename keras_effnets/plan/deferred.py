@@ -1,9 +1,9 @@
 """Networks whose variables have shapes and no values yet.
 
-Keras makes variables without values inside a `StatelessScope`, and asks their initialisers
-afterwards. Two things follow: a variable can start as the value from a file, with no random
-number drawn and nothing assigned twice; and a network can be asked for its shapes without any
-memory being spent on it. This is the one place that knows how Keras does that.
+Inside a `StatelessScope` Keras creates variables without values, and calls their initialisers
+afterwards. So a variable can start with its value from a file, with no random number drawn and
+nothing assigned twice; and a network's shapes can be read without allocating memory. Only this
+module relies on how Keras does that.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from keras.src.backend.common import global_state
 
 Shapes = Mapping[str, tuple[int, ...]]
 Values = Mapping[str, Callable[[], np.ndarray]]
-"""What gives each weight its value; called when the value is needed, so that one is in memory."""
+"""Functions that return each weight's value, called in turn so that one is in memory at a time."""
 
 
 def variables_by_path(model: keras.Model) -> dict[str, Any]:
-    """Every weight of `model` by its path below the model, in the order of its layers.
+    """Returns every weight of `model` by its path within the model, in the order of its layers.
 
-    The path is Keras's own (`stage2_block0/expand/conv/kernel`), less whatever scope the model
-    was built in.
+    The path is Keras's own (`stage2_block0/expand/conv/kernel`), without the scope in which the
+    model was built.
     """
     found: dict[str, Any] = {}
     for layer in model.layers:
@@ -36,38 +36,38 @@ def variables_by_path(model: keras.Model) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _without_values() -> Iterator[list[Any]]:
-    """Variables made in this block get no values; yields the list that they wait in."""
+    """Creates variables without values in this block; yields the list of them."""
     key = "uninitialized_variables"
-    others = global_state.get_global_attribute(key, [])
+    earlier = global_state.get_global_attribute(key, [])
     waiting: list[Any] = []
     global_state.set_global_attribute(key, waiting)
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield waiting
     finally:
-        # Whatever happens, Keras must not come back to them when some other scope ends.
-        global_state.set_global_attribute(key, others)
+        # Even after an error, Keras must not initialise them when another scope ends.
+        global_state.set_global_attribute(key, earlier)
 
 
 def sketch(build: Callable[[], keras.Model]) -> keras.Model:
-    """The network that `build` makes, its weights with shapes and no values: nothing to run."""
+    """Returns the network that `build` makes; its weights have shapes only, so it can't run."""
     with _without_values():
         return build()
 
 
 def outline(build: Callable[[], keras.Model]) -> dict[str, tuple[int, ...]]:
-    """The shape of every weight of the network that `build` makes, with nothing allocated."""
+    """Returns the shape of every weight of the network that `build` makes; allocates nothing."""
     return {path: tuple(v.shape) for path, v in variables_by_path(sketch(build)).items()}
 
 
 def build_from(build: Callable[[], keras.Model], start: Callable[[Shapes], Values]) -> keras.Model:
-    """Builds a network whose weights start as the values that `start` finds for its shapes.
+    """Builds a network whose weights start with the values that `start` returns for its shapes.
 
-    Weights that get no value start as they would have.
+    Weights without a value there are initialised as usual.
     """
     with _without_values() as waiting:
         model = build()
-        # Layers before `input_tensor` are the caller's, and have their values already.
+        # Layers before `input_tensor` are the caller's and already have values.
         new = {id(variable) for variable in waiting}
         weights = {path: v for path, v in variables_by_path(model).items() if id(v) in new}
         values = start({path: tuple(weight.shape) for path, weight in weights.items()})
@@ -79,17 +79,17 @@ def build_from(build: Callable[[], keras.Model], start: Callable[[Shapes], Value
 
 
 class _Start:
-    """An initialiser that gives one array."""
+    """An initialiser that returns one array."""
 
     def __init__(self, value: Callable[[], np.ndarray]) -> None:
         self.value = value
 
     def __call__(self, shape: Any, dtype: Any = None) -> np.ndarray:
-        # A backend may keep the array itself: it must not be a view of a file that can go away.
+        # A backend may keep the array itself, so it must not be a view of a file that may close.
         return np.require(self.value(), np.dtype(dtype), ["C", "W", "O"])
 
 
 def count_parameters(shapes: Shapes) -> int:
-    """Trainable parameters among `shapes`: all but the moving statistics."""
+    """Returns the number of trainable parameters: all except moving statistics."""
     statistics = ("/moving_mean", "/moving_variance")
     return sum(math.prod(shape) for path, shape in shapes.items() if not path.endswith(statistics))

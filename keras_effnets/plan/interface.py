@@ -1,4 +1,4 @@
-"""How a network meets its surroundings: what comes in, what comes out."""
+"""A network's inputs and outputs: the layers before and after its blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,14 @@ from keras_effnets.layers import (
     DenseAct,
     Preprocessing,
 )
+from keras_effnets.plan.config import check_integer
 
 ImageShape = tuple[int | None, int | None, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
-    """The part of `CommonOptions` that shapes the network, checked."""
+    """The part of `CommonOptions` that shapes the network, validated."""
 
     include_top: bool = True
     input_tensor: Any = None
@@ -35,12 +36,10 @@ class Interface:
     def __post_init__(self) -> None:
         if self.pooling not in (None, "avg", "max"):
             raise ValueError(f"pooling={self.pooling!r} is not one of None, 'avg', 'max'")
-        if not isinstance(self.classes, Integral) or self.classes < 1:
-            raise ValueError(f"classes={self.classes!r} is not an integer of 1 or more")
-        object.__setattr__(self, "classes", int(self.classes))  # NumPy's integers are welcome
+        object.__setattr__(self, "classes", check_integer("classes", self.classes))
 
     def pixels(self, preset: Preset, min_side: int) -> Any:
-        """The network's input tensor (B, H, W, C)."""
+        """Returns the network's input tensor (B, H, W, C)."""
         tensor = self.input_tensor
         if tensor is None:
             side = preset.crop if self.include_top else None
@@ -52,7 +51,7 @@ class Interface:
         return keras.Input(tensor=tensor, name="images")
 
     def preprocess(self, pixels: Any, preset: Preset) -> Any:
-        """Applies the layer that every model begins with."""
+        """Applies the `Preprocessing` layer, the first of every model."""
         height, width = pixels.shape[1:3]
         if height is not None and height == width:
             preset = preset.at(height)
@@ -60,9 +59,9 @@ class Interface:
         return layer(pixels)
 
     def finish(self, pixels: Any, features: Any, *, name: str, dropout: float) -> keras.Model:
-        """Closes the network: (B, H, W, C) features to the model that was asked for.
+        """Returns the model that ends in (B, H, W, C) features.
 
-        With the top that is global average pooling, dropout and one dense layer.
+        The top is global average pooling, dropout and one dense layer.
         """
         outputs = features
         if self.include_top or self.pooling == "avg":
@@ -87,10 +86,10 @@ class Interface:
         hidden: int,
         dropout: Sequence[float],
     ) -> keras.Model:
-        """Closes a network from before global pooling.
+        """Returns the model of a network with hidden dense layers.
 
-        With the top that is the features averaged to `side` × `side`, then `fc6` and `fc7` of
-        `hidden` units each and the classifier, the three behind their rates of `dropout`.
+        The top averages the features to `side` × `side`; then come `fc6` and `fc7` of `hidden`
+        units each and the classifier, each of the three after dropout at its own rate.
         """
         if not self.include_top:
             return self.finish(pixels, features, name=name, dropout=0.0)
@@ -101,14 +100,14 @@ class Interface:
         return self.close(pixels, self.classify(x, dropout=dropout[2]), name=name)
 
     def finish_maps(self, pixels: Any, features: Any, *, name: str, dropout: float) -> keras.Model:
-        """Closes a network whose top makes a map of each class, and averages it."""
+        """Returns the model of a network whose top makes one map per class and averages it."""
         if not self.include_top:
             return self.finish(pixels, features, name=name, dropout=0.0)
         scores = self.classify(features, dropout=dropout, layer=ConvClassifier)
         return self.close(pixels, scores, name=name)
 
     def classify(self, features: Any, *, dropout: float, layer: type = Classifier) -> Any:
-        """Features to (B, classes) scores, by a `Classifier` or a `ConvClassifier`."""
+        """Applies the classifier, a `Classifier` or `ConvClassifier`: features to (B, classes)."""
         return layer(
             self.classes,
             dropout_rate=dropout,
@@ -117,7 +116,7 @@ class Interface:
         )(features)
 
     def close(self, pixels: Any, outputs: Any, *, name: str) -> keras.Model:
-        """The model from `pixels`, or from what `input_tensor` comes from, to `outputs`."""
+        """Returns the model from `pixels`, or from the inputs of `input_tensor`, to `outputs`."""
         inputs = pixels
         if self.input_tensor is not None and keras.utils.is_keras_tensor(self.input_tensor):
             (inputs,) = keras.utils.get_source_inputs(self.input_tensor)
@@ -125,7 +124,7 @@ class Interface:
 
 
 def _checked(what: str, shape: Any, min_side: int) -> ImageShape:
-    """`shape` as height, width and channels; ValueError where it is none, or too small."""
+    """Returns (height, width, channels); raises ValueError if invalid or below `min_side`."""
     if (
         not isinstance(shape, tuple | list)
         or len(shape) != 3
@@ -134,7 +133,8 @@ def _checked(what: str, shape: Any, min_side: int) -> ImageShape:
         or shape[2] < 1
     ):
         raise ValueError(
-            f"{what}={shape!r} is not (height, width, channels): integers, the sides may be None"
+            f"{what}={shape!r} is not (height, width, channels), integers; height and width may be "
+            "None"
         )
     if any(side is not None and side < min_side for side in shape[:2]):
         raise ValueError(f"{what}={shape!r}: height and width must be {min_side} or more")

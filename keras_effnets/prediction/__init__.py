@@ -1,4 +1,4 @@
-"""Pictures in, names out, with whatever engine this machine runs fastest."""
+"""Images in, class names out, on the engine that is fastest on this machine."""
 
 from keras_effnets.prediction.predictor import Predictor
 

@@ -1,4 +1,4 @@
-"""A model over files: decoding pictures ahead of the model, counting what is right.
+"""Runs a model over image files, decoding ahead of it, and counts its correct answers.
 
 Works with any model that has a layer named "preprocessing" with a preset, as the builders of this
 package make; nothing here prints.
@@ -18,68 +18,73 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_effnets.images.folders import LabelledPicture
+from keras_effnets.images.folders import LabelledImage
+from keras_effnets.images.model_interface import (
+    classifier_layer,
+    gives_logits,
+    image_preset,
+    model_preset,
+    softmax,
+)
 from keras_effnets.images.preprocessing import load_image, preprocess_input
 from keras_effnets.images.preset import Preset
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What became of one picture."""
+    """The outcome for one image."""
 
     path: Path
     scores: NDArray[np.float32] | None
-    """What the model gave for it, (classes,); None for a picture that cannot be read."""
+    """The model's output for the image, (classes,); None for an unreadable image."""
     error: str = ""
-    """Why it cannot be read, with its path."""
+    """Why the image cannot be read, with its path."""
 
 
-def predict_pictures(
+def predict_images(
     model: Any, paths: Iterable[Path], *, batch_size: int = 16, workers: int | None = None
 ) -> Iterator[Scored]:
-    """Runs a classifier over pictures, in their order; threads decode ahead while it computes.
+    """Runs a classifier over images, in order; threads decode ahead while it computes.
 
     Args:
-        model: (B, H, W, 3) pixels 0-255 in, (B, classes) out, with a "preprocessing" layer.
-            Logits of a "classifier" layer without activation go through a softmax.
-        paths: Of the pictures.
-        batch_size: Pictures that the model gets at once. Those that cannot be read do not count,
-            so that every batch is full, the last by its last picture again if there are several.
-        workers: Threads that decode; None takes as many as there are cores, at most 8.
+        model: Takes (B, H, W, 3) pixels 0-255 and returns (B, classes), with a "preprocessing"
+            layer. Logits of a "classifier" layer without activation go through a softmax.
+        paths: The image files.
+        batch_size: Images per batch. Unreadable ones do not count, so that every batch is full;
+            the last batch of several is filled up with copies of its last image.
+        workers: Number of decoding threads; None uses one per core, at most 8.
 
     Yields:
-        One record a path. At most three batches of pictures are in memory.
+        One record per path. At most three batches of images are in memory.
 
     Raises:
-        ValueError: If the model takes or gives something else, or an argument is below 1.
+        ValueError: The model has another input or output, or an argument is below 1.
     """
     model_preset(model)
-    classifier = _layer(model, "classifier")
-    logits = classifier is not None and getattr(classifier, "activation", "") in (None, "linear")
-    for outcome in run_pictures(model, paths, batch_size=batch_size, workers=workers):
+    logits = gives_logits(classifier_layer(model))
+    for outcome in run_images(model, paths, batch_size=batch_size, workers=workers):
         if logits and outcome.scores is not None:
-            scores = np.exp(outcome.scores - outcome.scores.max())
-            outcome = replace(outcome, scores=scores / scores.sum())
+            outcome = replace(outcome, scores=softmax(outcome.scores))
         yield outcome
 
 
-def run_pictures(
+def run_images(
     model: Any, paths: Iterable[Path], *, batch_size: int = 16, workers: int | None = None
 ) -> Iterator[Scored]:
-    """Runs any model over pictures as `predict_pictures` does; outputs are of any shape, as given.
+    """Runs any model over images like `predict_images`; outputs of any shape are unchanged.
 
     Raises:
-        ValueError: If the model takes something else, or an argument is below 1.
+        ValueError: The model has another input, or an argument is below 1.
     """
-    preset = _picture_preset(model)
+    preset = image_preset(model)
 
     def scores(batch: NDArray[np.float32]) -> Any:
         return model.predict_on_batch(preprocess_input(batch, model))
 
-    yield from score_pictures(scores, preset, paths, batch_size=batch_size, workers=workers)
+    yield from score_images(scores, preset, paths, batch_size=batch_size, workers=workers)
 
 
-def score_pictures(
+def score_images(
     scores: Callable[[NDArray[np.float32]], Any],
     preset: Preset,
     paths: Iterable[Path],
@@ -87,17 +92,17 @@ def score_pictures(
     batch_size: int = 16,
     workers: int | None = None,
 ) -> Iterator[Scored]:
-    """Runs anything over pictures as `predict_pictures` runs a model.
+    """Runs any function over images as `predict_images` runs a model.
 
     Args:
-        scores: Takes (B, crop, crop, 3) pixels 0-255, gives a row for each.
-        preset: How it wants its pictures.
-        paths: Of the pictures.
-        batch_size: Pictures at once.
-        workers: Threads that decode; None takes as many as there are cores, at most 8.
+        scores: Takes (B, crop, crop, 3) pixels 0-255 and returns a row for each image.
+        preset: How to prepare the images.
+        paths: The image files.
+        batch_size: Images per batch.
+        workers: Number of decoding threads; None uses one per core, at most 8.
 
     Raises:
-        ValueError: If an argument is below 1.
+        ValueError: An argument is below 1.
     """
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value is not None and value < 1:
@@ -110,16 +115,16 @@ def score_pictures(
         )
         group: list[tuple[Path, NDArray[np.float32] | str]] = []
         readable = 0
-        traced = 0  # the size of batch that the model has been run with
+        traced = 0  # the batch size that the model has run with
         while ahead:
             path, decoding = ahead.popleft()
             ahead.extend(
                 (following, pool.submit(_decode, following, preset))
                 for following in islice(remaining, 1)
             )
-            picture = decoding.result()
-            group.append((path, picture))
-            readable += not isinstance(picture, str)
+            image = decoding.result()
+            group.append((path, image))
+            readable += not isinstance(image, str)
             if readable == batch_size or not ahead:
                 yield from _scored(scores, group, traced)
                 group, readable, traced = [], 0, batch_size
@@ -127,36 +132,8 @@ def score_pictures(
         pool.shutdown(cancel_futures=True)
 
 
-def model_preset(model: Any) -> Preset:
-    """How a classifier wants its pictures.
-
-    Raises:
-        ValueError: If it does not say so, or is not from RGB pictures to scores of classes.
-    """
-    preset = _picture_preset(model)
-    gives = model.output_shape
-    if not isinstance(gives, tuple) or len(gives) != 2 or gives[1] is None:
-        raise ValueError(f"model {model.name!r} gives {gives}, and not (B, classes)")
-    return preset
-
-
-def _picture_preset(model: Any) -> Preset:
-    preset = getattr(_layer(model, "preprocessing"), "preset", None)
-    if not isinstance(preset, Preset):
-        raise ValueError(
-            f"model {model.name!r} has no layer named 'preprocessing' that holds a preset, as the "
-            "models of this package have"
-        )
-    takes, wanted = model.input_shape, (preset.crop, preset.crop, 3)
-    if not isinstance(takes, tuple) or len(takes) != 4 or takes[3] != 3:
-        raise ValueError(f"model {model.name!r} takes {takes}, and not RGB pictures (B, H, W, 3)")
-    if any(side not in (None, preset.crop) for side in takes[1:3]):
-        raise ValueError(f"model {model.name!r} takes {takes}, and its preset gives {wanted}")
-    return preset
-
-
 def _decode(path: Path, preset: Preset) -> NDArray[np.float32] | str:
-    """A picture, or why there is none."""
+    """Returns an image, or why it can't be read."""
     try:
         return load_image(path, preset)
     except ValueError as error:
@@ -170,76 +147,65 @@ def _scored(
     group: Sequence[tuple[Path, NDArray[np.float32] | str]],
     at_least: int,
 ) -> Iterator[Scored]:
-    """One record a picture; `scores` gets `at_least` so many, the last one again and again."""
-    pictures = [picture for _, picture in group if not isinstance(picture, str)]
+    """Yields one record per image; `scores` gets `at_least` images, the last one repeated."""
+    images = [image for _, image in group if not isinstance(image, str)]
     rows: Iterator[NDArray[np.float32]] = iter(())
-    if pictures:
-        pictures += [pictures[-1]] * (at_least - len(pictures))
-        rows = iter(np.asarray(scores(np.stack(pictures)), np.float32))
-    for path, picture in group:
-        if isinstance(picture, str):
-            yield Scored(path, None, picture)
+    if images:
+        images += [images[-1]] * (at_least - len(images))
+        rows = iter(np.asarray(scores(np.stack(images)), np.float32))
+    for path, image in group:
+        if isinstance(image, str):
+            yield Scored(path, None, image)
         else:
             yield Scored(path, next(rows))
-
-
-def model_labels(model: Any) -> Sequence[str] | None:
-    """The class names that a model's "classifier" layer holds, or None."""
-    labels: Sequence[str] | None = getattr(_layer(model, "classifier"), "labels", None)
-    return labels
-
-
-def _layer(model: Any, name: str) -> Any:
-    return next((layer for layer in model.layers if layer.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """How often a model was right."""
 
-    pictures: int
-    """That were read."""
+    images: int
+    """Number of images read."""
     top1: int
-    """Of them, those whose class was the first."""
+    """How many had their class in first place."""
     top5: int
-    """Of them, those whose class was among the first five."""
+    """How many had their class among the first five."""
     broken: tuple[Scored, ...]
-    """Those that could not be read; they do not count."""
+    """The unreadable images, which do not count."""
 
 
 def evaluate(
     model: Any,
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabelledImage],
     *,
     batch_size: int = 16,
     workers: int | None = None,
     progress: Callable[[], None] | None = None,
 ) -> Evaluation:
-    """Counts how often the class of a picture is the model's first, or among its first five.
+    """Counts how often an image's class is the model's first, or among its first five.
 
     Args:
-        model: As for `predict_pictures`, and so are `batch_size` and `workers`.
-        pictures: With their classes.
-        batch_size: Pictures that the model gets at once.
-        workers: Threads that decode.
-        progress: Called after each picture.
+        model: As for `predict_images`.
+        images: The images with their classes.
+        batch_size: Images per batch.
+        workers: Number of decoding threads; None uses one per core, at most 8.
+        progress: Called after each image.
 
     Raises:
-        ValueError: As `predict_pictures` does.
+        ValueError: As in `predict_images`.
     """
     top1 = top5 = 0
     broken = []
-    outcomes = predict_pictures(
-        model, (picture.path for picture in pictures), batch_size=batch_size, workers=workers
-    )
-    for (_, target), outcome in zip(pictures, outcomes, strict=True):
+    paths = (image.path for image in images)
+    outcomes = predict_images(model, paths, batch_size=batch_size, workers=workers)
+    for (_, target), outcome in zip(images, outcomes, strict=True):
         if outcome.scores is None:
             broken.append(outcome)
         else:
-            # Equal scores by class index, as in `decode_predictions`.
+            # Equal scores count by class index, as in `decode_predictions`.
             best = np.argsort(-outcome.scores, kind="stable")[:5]
             top1 += bool(best[0] == target)
             top5 += bool(target in best)
         if progress:
             progress()
-    return Evaluation(len(pictures) - len(broken), top1, top5, tuple(broken))
+    return Evaluation(len(images) - len(broken), top1, top5, tuple(broken))

@@ -1,9 +1,8 @@
-"""A folder of any size into one Parquet file, part by part: killed, it goes on where it was.
+"""Predicts any number of images into one Parquet file, part by part; a killed job can resume.
 
-Beside `predictions.parquet` stands, while the job is unfinished, the folder
-`predictions.parquet.parts`: `job.json` says what the job is, `pictures.parquet` lists the
-pictures in their order, and each `part-….parquet` holds the predictions of some of them, written
-whole or not at all.
+While the job is unfinished, the folder `predictions.parquet.parts` beside `predictions.parquet`
+contains `job.json`, which describes the job; `pictures.parquet`, which lists the images in order;
+and for each finished part a file `part-….parquet`, written whole or not at all.
 """
 
 from __future__ import annotations
@@ -15,28 +14,28 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_effnets.export.runtimes import require
 from keras_effnets.prediction.predictor import Predictor
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PART = 4096
-"""Pictures of one part: what a kill loses at most."""
+"""Images per part: the most work that a kill can lose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What predictions are of: an unfinished job goes on only as what it was.
+    """The description of a job; an unfinished job resumes only with the same one.
 
     Attributes:
-        pictures: The folders, files and patterns that were asked for.
-        model: What tells the model from others.
-        top: Classes named, at most.
-        part: Pictures of one part.
+        pictures: The folders, files and patterns of images.
+        model: A digest that identifies the model.
+        top: The most classes to name per image.
+        part: Images per part.
     """
 
     pictures: tuple[str, ...]
@@ -49,18 +48,20 @@ class Parts:
     """The folder of an unfinished job.
 
     Args:
-        out: The Parquet file to be.
-        job: What it is to hold.
-        paths: Called for the pictures, in their order, unless an earlier run listed them.
+        out: The Parquet file to write.
+        job: The job's description.
+        paths: Returns the images in order; not called if an earlier run has listed them.
 
     Raises:
-        ImportError: Without pyarrow.
-        ValueError: If `out` ends otherwise, or another job's parts are there.
-        FileNotFoundError: If there is no folder for `out`.
+        ImportError: pyarrow is not installed.
+        ValueError: `out` does not end in .parquet, or another job's parts are in the folder.
+        FileNotFoundError: The parent folder of `out` does not exist.
     """
 
     def __init__(self, out: Path, job: Job, paths: Callable[[], Iterable[Path]]) -> None:
         require("pyarrow", extra="parquet")
+        import pyarrow.parquet as pq
+
         if out.suffix.lower() != ".parquet":
             raise ValueError(f"--out {str(out)!r}: expected a path ending in .parquet")
         if not out.parent.is_dir():
@@ -70,24 +71,24 @@ class Parts:
         self.folder = out.with_name(f"{out.name}.parts")
         self._listing = self.folder / "pictures.parquet"
         self._begin(paths)
-        self.pictures = self._count()
+        self.images = int(pq.read_metadata(self._listing).num_rows)
 
     def _begin(self, paths: Callable[[], Iterable[Path]]) -> None:
-        described = self.folder / "job.json"
-        told = json.dumps(dataclasses.asdict(self.job), indent=1)
-        if described.is_file() and described.read_text("utf-8") != told:
+        file = self.folder / "job.json"
+        content = json.dumps(dataclasses.asdict(self.job), indent=1)
+        if file.is_file() and file.read_text("utf-8") != content:
             raise ValueError(
-                f"{self.folder} holds parts of another job (other pictures, another model or "
-                "--top): finish that, or remove the folder"
+                f"{self.folder} holds parts of another job (other images, another model or another "
+                "--top): finish that job, or remove the folder"
             )
         self.folder.mkdir(exist_ok=True)
         try:
             if not self._listing.is_file():
                 self._list(paths())
-            with replacing(described) as file:
-                file.write(told.encode())
-        except (OSError, ValueError):  # nothing to predict: nothing is left behind
-            if not described.is_file():
+            with replacing(file) as stream:
+                stream.write(content.encode())
+        except (OSError, ValueError):  # a job without images leaves no folder
+            if not file.is_file():
                 shutil.rmtree(self.folder)
             raise
 
@@ -95,32 +96,31 @@ class Parts:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        schema = pa.schema([("path", pa.binary())])  # a name need not be UTF-8
+        schema = pa.schema([("path", pa.binary())])  # a file name need not be UTF-8
         remaining = iter(paths)
         with replacing(self._listing) as file, pq.ParquetWriter(file, schema) as writer:
             while group := [bytes(path) for path in islice(remaining, self.job.part)]:
-                # A row group is a part: reading one reads no other.
+                # One row group per part, so that each part can be read alone.
                 writer.write_table(pa.table({"path": group}, schema), self.job.part)
 
-    def _count(self) -> int:
-        import pyarrow.parquet as pq
-
-        return int(pq.read_metadata(self._listing).num_rows)
+    def _numbers(self) -> range:
+        return range(-(-self.images // self.job.part))
 
     def missing(self) -> list[int]:
-        """The numbers of the parts that are still to be made."""
-        return [n for n in range(-(-self.pictures // self.job.part)) if not self.path(n).is_file()]
+        """Returns the numbers of the unfinished parts."""
+        return [number for number in self._numbers() if not self.path(number).is_file()]
 
     def size(self, number: int) -> int:
-        """Pictures of a part."""
-        return min(self.job.part, self.pictures - number * self.job.part)
+        """Returns the number of images in a part."""
+        return min(self.job.part, self.images - number * self.job.part)
 
     def path(self, number: int) -> Path:
-        """Of a part's file."""
+        """Returns the path of a part's file."""
         return self.folder / f"part-{number:06}.parquet"
 
     def make(self, number: int, predictor: Predictor, advance: Callable[[], None]) -> None:
-        """Predicts the pictures of one part, and writes it."""
+        """Predicts the images of one part and writes its file."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(self._listing) as listing:
@@ -139,20 +139,19 @@ class Parts:
             )
             advance()
         with replacing(self.path(number)) as file:
-            pq.write_table(_table(rows), file)
+            pq.write_table(pa.Table.from_pylist(rows, schema()), file)
 
     def finish(self) -> int:
-        """Makes the one file of all parts, and removes them.
+        """Joins the parts into one file and removes them.
 
         Returns:
-            How many pictures could not be read.
+            The number of unreadable images.
         """
         import pyarrow.parquet as pq
 
         broken = 0
-        numbers = range(-(-self.pictures // self.job.part))
         with replacing(self.out) as file, pq.ParquetWriter(file, schema()) as writer:
-            for number in numbers:
+            for number in self._numbers():
                 part = pq.read_table(self.path(number))
                 broken += part.num_rows - part.column("error").null_count
                 writer.write_table(part)
@@ -161,7 +160,7 @@ class Parts:
 
 
 def schema() -> pa.Schema:
-    """Of the file: each picture's first class, all that were asked for, or why there is none."""
+    """Returns the file's columns: each image's best class and all named classes, or its error."""
     import pyarrow as pa
 
     best = [("id", pa.string()), ("name", pa.string()), ("score", pa.float32())]
@@ -176,7 +175,7 @@ def schema() -> pa.Schema:
 
 
 def errors(out: Path) -> Iterator[str]:
-    """Why pictures could not be read, from the finished file."""
+    """Yields the errors of unreadable images, from the finished file."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(out) as file:
@@ -184,12 +183,6 @@ def errors(out: Path) -> Iterator[str]:
             yield from (str(error) for error in batch.column(0).drop_null().to_pylist())
 
 
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.Table.from_pylist(rows, schema())
-
-
 def _text(name: str) -> str:
-    """A file's name as Parquet takes it: bytes that are no UTF-8 are escaped."""
+    """Returns a file name as UTF-8 for Parquet, with undecodable bytes escaped."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Fine-tuning: a run from a folder of pictures to a model, its curves and its mistakes."""
+"""Fine-tuning: from a folder of images to a model, its curves and its mistakes."""
 
 from keras_effnets.training.progress import Reporter
 from keras_effnets.training.report import Outcome

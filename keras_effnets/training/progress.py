@@ -1,4 +1,4 @@
-"""Who hears how a run goes."""
+"""Progress of a run, passed on to the log by default."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ log = logging.getLogger("keras_effnets")
 
 
 class Reporter:
-    """Hears how a run goes, and passes it on to the log; the command draws bars instead."""
+    """Receives a run's messages and progress; this one logs the messages and draws no bars."""
 
     def say(self, message: str) -> None:
-        """One line for the user."""
+        """Reports one line to the user."""
         log.info("%s", message)
 
     @contextmanager
     def bar(self, what: str, pictures: int) -> Iterator[Callable[[int], None]]:
-        """Work on so many pictures.
+        """Reports progress on this number of images while the block runs.
 
         Yields:
-            What to call with the number of pictures done since.
+            A function to call with the number of images done since the last call.
         """
         yield lambda done: None

@@ -1,4 +1,4 @@
-"""What came out of a run, on one page with its pictures."""
+"""The outcome of a run and its report."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from numpy.typing import NDArray
 
 from keras_effnets.data import Broken, Pictures
 from keras_effnets.images.contact_sheet import contact_sheet
-from keras_effnets.training.figures import draw_confusion, draw_curves
+from keras_effnets.training.plots import draw_confusion, draw_curves
 from keras_effnets.training.run_folder import RunFolder
 from keras_effnets.training.settings import Settings
 
-WORST = 16
+_MAX_MISTAKES = 16
+"""The most mistakes shown in the report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came out of a run.
+    """The outcome of a run.
 
     Attributes:
-        model: With the best epoch's weights.
-        folder: The run's.
-        part: Which pictures judge it: "test", or "validation" where there are no test pictures.
-        pictures: Those.
-        scores: (N, classes), what the model gives for them.
-        history: One record an epoch.
-        broken: Pictures that could not be read, and were left out.
-        settings: Of the run.
-        train: Training pictures.
-        validation: Pictures that chose the epoch.
+        model: The model with the best epoch's weights.
+        folder: The run's folder.
+        part: The part evaluated: "test"; without it "validation"; without either "training".
+        pictures: The images evaluated.
+        scores: The model's scores for them, (N, classes).
+        history: One record for each epoch.
+        broken: The images left out because they could not be read.
+        settings: The run's settings.
+        train: The number of training images.
+        validation: The number of validation images, which chose the epoch.
     """
 
     model: Any
@@ -49,22 +50,22 @@ class Outcome:
 
     @property
     def predicted(self) -> NDArray[np.intp]:
-        """(N,), the class of the highest score."""
+        """The class with the highest score, (N,)."""
         return np.argmax(self.scores, axis=1)
 
     @property
     def correct(self) -> int:
-        """How many are right."""
+        """The number of correct predictions."""
         return int((self.predicted == self.pictures.targets).sum())
 
     @property
     def accuracy(self) -> float:
-        """Share that is right, 0-1."""
+        """The share of correct predictions, 0-1."""
         return self.correct / len(self.pictures)
 
     @property
     def line(self) -> str:
-        """The result in words."""
+        """The result as a line of text."""
         total = len(self.pictures)
         return f"{self.part} accuracy: {self.accuracy:.1%} ({self.correct} of {total})".replace(
             "%", " %"
@@ -72,7 +73,7 @@ class Outcome:
 
 
 def write_report(folder: RunFolder, outcome: Outcome) -> Outcome:
-    """Writes the run's tables, pictures and `report.md`; returns the outcome."""
+    """Writes the run's tables, plots and `report.md`; returns the outcome."""
     predicted, targets = outcome.predicted, outcome.pictures.targets
     classes = outcome.pictures.classes
     folder.write_table(
@@ -103,11 +104,11 @@ def write_report(folder: RunFolder, outcome: Outcome) -> Outcome:
 
 
 def _worst(outcome: Outcome) -> list[tuple[str, list[tuple[str, float]]]]:
-    """The mistakes that the model is surest of: path, what it said, what it is."""
+    """The mistakes with the highest scores: path, then predicted and true class with scores."""
     rows = np.arange(len(outcome.pictures))
     predicted, targets, scores = outcome.predicted, outcome.pictures.targets, outcome.scores
     wrong = rows[predicted != targets]
-    wrong = wrong[np.argsort(-scores[wrong, predicted[wrong]], kind="stable")][:WORST]
+    wrong = wrong[np.argsort(-scores[wrong, predicted[wrong]], kind="stable")][:_MAX_MISTAKES]
     classes = outcome.pictures.classes
     return [
         (
@@ -130,7 +131,7 @@ def _page(folder: RunFolder, outcome: Outcome, counts: NDArray[np.int64], worst:
         outcome.line,
         "",
         f"95 % interval {100 * low:.1f} to {100 * high:.1f} % (Wilson). Trained on "
-        f"{outcome.train:,} pictures of {len(counts)} classes; {outcome.validation:,} held out to "
+        f"{outcome.train:,} images of {len(counts)} classes; {outcome.validation:,} held out to "
         "choose the epoch.",
         "",
         f"![Loss and accuracy by epoch]({folder.curves.name})",
@@ -146,14 +147,14 @@ def _page(folder: RunFolder, outcome: Outcome, counts: NDArray[np.int64], worst:
     ]
     if worst:
         lines += [
-            f"The {worst} surest of {len(outcome.pictures) - outcome.correct} mistakes:",
+            f"The {worst} most confident of {len(outcome.pictures) - outcome.correct} mistakes:",
             "",
             f"![Mistakes with predicted and true classes]({folder.mistakes.name})",
         ]
     else:
         lines.append("No mistakes.")
     if outcome.broken:
-        lines += ["", f"{len(outcome.broken)} pictures could not be read and were left out:", ""]
+        lines += ["", f"{len(outcome.broken)} images could not be read and were left out:", ""]
         lines += [f"- {each.error}" for each in outcome.broken]
     lines += [
         "",
@@ -164,7 +165,7 @@ def _page(folder: RunFolder, outcome: Outcome, counts: NDArray[np.int64], worst:
 
 
 def _stage_lines(history: Sequence[dict[str, Any]]) -> list[str]:
-    lines = ["| stage | epochs | seconds | best validation loss | accuracy then |"]
+    lines = ["| stage | epochs | seconds | best validation loss | its accuracy |"]
     lines.append("|---|---:|---:|---:|---:|")
     for stage in dict.fromkeys(record["stage"] for record in history):
         records = [record for record in history if record["stage"] == stage]
@@ -182,10 +183,10 @@ def _stage_lines(history: Sequence[dict[str, Any]]) -> list[str]:
 def _class_rows(counts: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
     rows = []
     for index, name in enumerate(classes):
-        right, there, said = counts[index, index], counts[index].sum(), counts[:, index].sum()
+        right, actual, predicted = counts[index, index], counts[index].sum(), counts[:, index].sum()
         rows.append(
-            f"| {name.replace('|', chr(92) + '|')} | {there} | {_share(right, there)} "
-            f"| {_share(right, said)} |"
+            f"| {name.replace('|', chr(92) + '|')} | {actual} | {_share(right, actual)} "
+            f"| {_share(right, predicted)} |"
         )
     return rows
 
@@ -195,7 +196,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share, 0-1, by Wilson's formula."""
+    """Wilson's 95 % confidence interval of a share, 0-1."""
     z = 1.959964
     share = right / total
     middle = share + z * z / (2 * total)

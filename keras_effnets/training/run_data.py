@@ -1,58 +1,77 @@
-"""The pictures of a run: those that can be read, divided, and told from others."""
+"""The images of a run: drop unreadable ones, hold out validation images, identify the data."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keras_effnets import data
-from keras_effnets.data import Broken, Pictures, Splits
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_effnets.data import Broken, Pictures, Splits, scan, split
+from keras_effnets.prediction.evaluation import Scored
 from keras_effnets.training.progress import Reporter
 from keras_effnets.training.settings import Settings
 
 
-def readable(splits: Splits, reporter: Reporter) -> tuple[Splits, tuple[Broken, ...]]:
-    """The pictures without those that cannot be read, and these.
+def drop_unreadable(splits: Splits, reporter: Reporter) -> tuple[Splits, tuple[Broken, ...]]:
+    """Returns the readable images and the broken ones.
 
     Raises:
-        ValueError: If no training picture can be read.
+        ValueError: If no training image can be read.
     """
-    parts: dict[str, Pictures | None] = {}
+    parts: dict[str, Pictures] = {}
     broken: list[Broken] = []
-    for name in ("train", "validation", "test"):
-        part = getattr(splits, name)
-        if part is not None:
-            with reporter.bar(f"reading {name}", len(part)) as advance:
-                part, unreadable = data.scan(part, progress=partial(advance, 1))
-            broken += unreadable
-        parts[name] = part
+    for name, part in splits.parts():
+        with reporter.bar(f"reading {name}", len(part)) as advance:
+            parts[name], unreadable = scan(part, progress=partial(advance, 1))
+        broken += unreadable
     for each in broken:
         reporter.say(f"warning: left out: {each.error}")
-    left = Splits(**parts)  # type: ignore[arg-type]  # there is always a train part
-    if not len(left.train):
-        raise ValueError("none of the training pictures can be read")
-    return left, tuple(broken)
+    if not len(parts["train"]):
+        raise ValueError("no training image can be read")
+    return Splits(**parts), tuple(broken)
 
 
-def with_validation(splits: Splits, settings: Settings) -> Splits:
-    """The pictures with some held out for validation, where the settings ask for it."""
+def hold_out_validation(splits: Splits, settings: Settings) -> Splits:
+    """Splits off validation images unless the data has some or the settings ask for none."""
     if splits.validation is not None or not settings.validation:
         return splits
-    validation, train = data.split(splits.train, settings.validation, settings.seed)
+    validation, train = split(splits.train, settings.validation, settings.seed)
     return Splits(train=train, validation=validation or None, test=splits.test)
 
 
-def facts(splits: Splits) -> dict[str, Any]:
-    """What tells these data from others: the files' names and sizes, and their classes."""
-    told: dict[str, Any] = {"classes": list(splits.classes)}
+def fingerprint(splits: Splits) -> dict[str, Any]:
+    """Identifies the data: the classes and, by part, the number of images and a digest.
+
+    The digest covers each file's name and size and its class.
+    """
+    facts: dict[str, Any] = {"classes": list(splits.classes)}
     for name in ("train", "validation", "test"):
         part = getattr(splits, name)
-        told[name] = 0 if part is None else len(part)
-        known = hashlib.sha256()
+        facts[name] = 0 if part is None else len(part)
+        digest = hashlib.sha256()
         for path, target in zip(part.paths, part.targets, strict=True) if part else ():
-            known.update(f"{Path(path).name}\0{os.path.getsize(path)}\0{target}\n".encode())
-        told[f"{name}_digest"] = known.hexdigest()[:16]
-    return told
+            digest.update(f"{Path(path).name}\0{os.path.getsize(path)}\0{target}\n".encode())
+        facts[f"{name}_digest"] = digest.hexdigest()[:16]
+    return facts
+
+
+def outputs_in_order(
+    scored: Iterable[Scored], count: int, what: str, reporter: Reporter
+) -> Iterator[NDArray[np.float32]]:
+    """Yields the model's output for each image and reports progress as `what`.
+
+    Raises:
+        ValueError: If an image cannot be read.
+    """
+    with reporter.bar(what, count) as advance:
+        for each in scored:
+            if each.scores is None:
+                raise ValueError(each.error)
+            yield each.scores
+            advance(1)

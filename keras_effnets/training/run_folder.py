@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, who may write, and whether it is the same run."""
+"""The folder of a run: its files, its lock, and the check that it holds the same run."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from weights_tools.formats.our_format import replacing
-
-BEST = "best.keras"
+from weights_tools.formats.atomic import replacing
 
 
 class RunFolder:
-    """Paths inside a run's folder, and what is written there, each file whole or not at all.
+    """The paths in a run's folder; every file is written completely or not at all.
 
     Args:
-        path: Of the folder; made by `claim`.
+        path: The folder, created by `claim`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).expanduser()
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.csv"
-        self.best = self.path / BEST
+        self.best = self.path / "best.keras"
         self.labels = self.path / "labels.txt"
         self.curves = self.path / "curves.png"
         self.confusion = self.path / "confusion.png"
@@ -39,52 +37,52 @@ class RunFolder:
         self.state = self.path / "state.safetensors"
 
     def features(self, part: str) -> Path:
-        """Where what the body makes of a part's pictures is kept until the report."""
+        """The cache of the body's features for a part's images, deleted at the end of the run."""
         return self.path / f"features-{part}.npy"
 
     @contextmanager
     def claim(self, config: Mapping[str, Any]) -> Iterator[None]:
-        """Makes the folder the run's own while the block runs, or finds that it is already.
+        """Creates the folder or verifies that it holds this run, and locks it for the block.
 
         Args:
-            config: What tells this run from another; every value as JSON keeps it.
+            config: The settings and data that identify the run, as JSON values.
 
         Raises:
-            ValueError: If the folder holds another run, or something else; nothing is written.
-            OSError: If it cannot be written to.
+            ValueError: If the folder holds another run or other files, or is in use; nothing is
+                written.
+            OSError: If the folder cannot be written to.
         """
         self._compare(config)
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.path / ".lock", timeout=0):
                 self._compare(config)
-                # What a killed process was writing is called `.name.ending.random`.
-                for half_written in self.path.glob(".*.*.*"):
-                    half_written.unlink()
+                # Remove a killed process's partial files, `.name.suffix.random`.
+                for partial in self.path.glob(".*.*.*"):
+                    partial.unlink()
                 if not self.config.exists():
                     self.write_json(self.config, config)
                 yield
         except Timeout as error:
-            raise ValueError(f"{self.path}: another process works on this run") from error
+            raise ValueError(f"{self.path}: another process is working on this run") from error
 
     def _compare(self, config: Mapping[str, Any]) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path}: this is a file; expected a run's folder")
         if not self.config.exists():
-            others = [p.name for p in self.path.glob("*")] if self.path.exists() else []
-            if others := [name for name in others if not name.startswith(".")]:
+            if others := [path.name for path in self.path.glob("[!.]*")]:
                 raise ValueError(
                     f"{self.path}: the folder holds {others[0]} and no run; choose a new folder"
                 )
             return
         found = read_config(self.path)
         for group in ("settings", "data"):
-            ours, theirs = config[group], found.get(group, {})
-            for name in {**ours, **theirs}:
-                if ours.get(name) != theirs.get(name):
+            wanted, present = config[group], found.get(group, {})
+            for name in {**wanted, **present}:
+                if wanted.get(name) != present.get(name):
                     raise ValueError(
-                        f"{self.path}: the folder holds a run of another configuration: its {name} "
-                        f"is {theirs.get(name)!r}, and not {ours.get(name)!r}; choose a new folder"
+                        f"{self.path}: the folder holds a run with other {group}: its {name} is "
+                        f"{present.get(name)!r}, not {wanted.get(name)!r}; choose a new folder"
                     )
 
     def write_json(self, path: Path, value: Any) -> None:
@@ -97,7 +95,7 @@ class RunFolder:
             file.write(text.encode())
 
     def write_table(self, path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Writes records as CSV, in the columns of all of them."""
+        """Writes records as CSV with every column that any of them has."""
         columns = list(dict.fromkeys(name for row in rows for name in row))
         text = io.StringIO()
         table = csv.DictWriter(text, columns, lineterminator="\n")
@@ -107,7 +105,7 @@ class RunFolder:
 
     def write_model(self, model: Any) -> None:
         """Writes the model to `best.keras`."""
-        temporary = self.path / f".{BEST}.{os.getpid()}.keras"
+        temporary = self.path / f".{self.best.name}.{os.getpid()}.keras"
         try:
             model.save(temporary)
             os.replace(temporary, self.best)
@@ -116,10 +114,10 @@ class RunFolder:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The `config.json` of a run.
+    """Reads a run's `config.json`.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If the file is not the configuration of a run.
     """
     path = folder / "config.json"
     try:

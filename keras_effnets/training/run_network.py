@@ -1,4 +1,4 @@
-"""The network of a run, and how it computes."""
+"""The network of a run, its precision and its determinism."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from keras_effnets.training.settings import Settings
 
 
 @contextmanager
-def computing(settings: Settings) -> Iterator[None]:
-    """While the block runs, networks are made in the settings' precision."""
+def numerics(settings: Settings) -> Iterator[None]:
+    """Applies the settings' precision in the block; enables determinism for the process."""
     if settings.deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -36,22 +36,24 @@ def _precision(wanted: str) -> str:
 
 
 def has_gpu() -> bool:
-    """Whether the backend computes on a GPU."""
+    """Whether the backend has a GPU."""
     try:
         return bool(keras.distribution.list_devices("gpu"))
-    except RuntimeError:  # JAX, where there is none
+    except RuntimeError:  # JAX without a GPU
         return False
 
 
-def prepared(settings: Settings, classes: Sequence[str]) -> Any:
-    """The network with a fresh classifier for these classes.
+def build_network(settings: Settings, classes: Sequence[str]) -> Any:
+    """Builds or loads the network and gives it a new classifier for these classes.
 
     Raises:
-        ValueError: If there is no such network, or its weights do not do.
+        ValueError: If the network is unknown, or the weights or options do not fit it.
     """
     if settings.model.endswith(".keras"):
         if settings.weights is not None or settings.side is not None:
-            raise ValueError("weights and side: a .keras file brings its own; leave them out")
+            raise ValueError(
+                f"weights and side: {settings.model} has its own; leave them out for a .keras file"
+            )
         network = keras.saving.load_model(settings.model, compile=False)
     else:
         options: dict[str, Any] = {"classes": len(classes)}
@@ -63,8 +65,8 @@ def prepared(settings: Settings, classes: Sequence[str]) -> Any:
     network = reset_classifier(
         network, len(classes), labels=classes, dropout=settings.dropout, seed=settings.seed
     )
-    # Keras seeds them by Python's random numbers, of which loading weights for the first time,
-    # rather than from the cache, uses some.
+    # Keras seeds these from Python's `random`. Loading weights uses some of its numbers unless
+    # they are cached, so the seeds would depend on the cache.
     generators = [v for v in network.variables if v.path.endswith("seed_generator_state")]
     for index, state in enumerate(generators):
         drawn = np.random.SeedSequence((settings.seed, index)).generate_state(1)

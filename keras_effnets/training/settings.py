@@ -1,10 +1,9 @@
-"""What a fine-tuning run is asked to do: one value, written into its folder, checked once."""
+"""The settings of a fine-tuning run, checked once and written to its folder."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,41 +14,43 @@ DISTRIBUTIONS = ("none", "mirrored", "processes")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All that decides how a run goes; two runs of equal settings on equal data are repeats.
+    """All settings that affect a run's result; equal settings on equal data repeat the run.
 
     Attributes:
-        data: A folder of pictures, or "stanford_dogs".
+        data: A folder of images, or "stanford_dogs".
         model: A network's name, or the path of a .keras file.
-        weights: A published set's name or a checkpoint's path; None takes the default set.
-        side: Of the pictures that the network gets, pixels; None takes the weights' own.
-        validation: Share of the training pictures held out to choose the best epoch, where the
-            data has no validation folder; 0 holds none out, and the last epoch is the best.
-        batch_size: Pictures a step, over all devices.
-        head_epochs: Of stage one, at most: the classifier alone learns, the body is frozen.
-        head_rate: Highest learning rate of stage one.
-        head_augment: What is done to training pictures in stage one. Nothing lets the body's
-            features be computed once for all epochs.
-        tune_epochs: Of stage two, at most, in which the last stages learn too; 0 leaves it out.
-        tune_rate: Highest learning rate of stage two, the classifier's.
-        tune_since: The first stage or layer that learns in stage two, or the share of the body
+        weights: The name of published weights or a checkpoint's path; None is the default set.
+        side: The network's input size in pixels; None is the weights' own.
+        validation: The share of the training images held out to choose the best epoch if the
+            data has no validation folder; with 0 the last epoch is taken.
+        batch_size: The number of images in a step, over all devices.
+        head_epochs: The most epochs in stage one, which trains only the classifier.
+        head_rate: The peak learning rate of stage one.
+        head_augment: Augmentation in stage one. Without any, the body's features are computed
+            once for all epochs.
+        tune_epochs: The most epochs in stage two, which also trains the last stages of the body;
+            0 skips it.
+        tune_rate: The classifier's peak learning rate in stage two.
+        tune_since: The first stage or layer that trains in stage two, or the share of the body
             that stays frozen.
-        tune_augment: What is done to training pictures in stage two.
-        layer_decay: Factor on the learning rate from each block to the one before it.
-        warmup: Share of a stage's steps in which the rate rises; then it falls as a cosine.
-        weight_decay: Decoupled, of kernels, as AdamW takes it.
-        label_smoothing: Share of the target that is spread over all classes.
-        ema: Momentum of the averaged weights that are validated and kept, 0 for none.
-        dropout: Before the classifier; None takes the network's own rate.
-        patience: Epochs without a better validation loss after which a stage ends.
-        class_weights: "balanced" gives every class the same say in the loss.
-        precision: "auto" computes in float32 on a CPU, and mixed on a GPU that has it.
-        seed: Of the classifier's start, the held-out pictures, the order, and every augmentation.
-        distribute: "mirrored" shares each batch among the GPUs of this host, "processes" among
-            processes that may be on several.
+        tune_augment: Augmentation in stage two.
+        layer_decay: The factor on the learning rate from each block to the one before it.
+        warmup: The share of a stage's steps in which the learning rate rises; then it falls as
+            a cosine.
+        weight_decay: AdamW's decoupled weight decay, applied to kernels only.
+        label_smoothing: The share of the target that is spread over all classes.
+        ema: The momentum of the averaged weights that are validated and kept; 0 for no averaging.
+        dropout: The dropout rate before the classifier; None is the network's own.
+        patience: The number of epochs without a lower validation loss that ends a stage.
+        class_weights: "balanced" gives every class the same weight in the loss.
+        precision: "auto" is float32 on a CPU and mixed bfloat16 on a GPU.
+        seed: The random seed of the classifier, the held-out images, the order and augmentation.
+        distribute: "mirrored" shares each batch among this host's GPUs, "processes" among
+            processes on one or more hosts.
         deterministic: Whether the same seed gives the same bits, at some cost in speed.
 
     Raises:
-        ValueError: For a value outside what its attribute allows.
+        ValueError: If a value is out of range.
     """
 
     data: str
@@ -81,59 +82,43 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("head_augment", "tune_augment"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, low in (
-            ("batch_size", 1),
-            ("head_epochs", 0),
-            ("tune_epochs", 0),
-            ("patience", 1),
-            ("seed", 0),
-        ):
-            self._check(name, isinstance(getattr(self, name), int), low, math.inf)
-        if self.side is not None:
-            self._check("side", isinstance(self.side, int), 1, math.inf)
+        integers = {"batch_size": 1, "head_epochs": 0, "tune_epochs": 0, "patience": 1, "seed": 0}
+        for name, lowest in {**integers, "side": 1}.items():
+            value = getattr(self, name)
+            if not (value is None and name == "side"):
+                allowed = _is_number(value, int) and value >= lowest
+                self._require(name, allowed, f"an integer of {lowest} or more")
         for name in ("head_rate", "tune_rate", "weight_decay"):
-            self._check(name, True, 0, math.inf)
+            value = getattr(self, name)
+            self._require(name, _is_number(value) and value >= 0, "a number of 0 or more")
         for name in ("validation", "warmup", "label_smoothing", "ema", "dropout"):
-            if getattr(self, name) is not None:
-                self._check(name, True, 0, 1, below=True)
-        self._check("layer_decay", self.layer_decay > 0, 0, 1)
+            value = getattr(self, name)
+            if not (value is None and name == "dropout"):
+                allowed = _is_number(value) and 0 <= value < 1
+                self._require(name, allowed, "a number of 0 or more and below 1")
+        decay = self.layer_decay
+        allowed = _is_number(decay) and 0 < decay <= 1
+        self._require("layer_decay", allowed, "a number above 0 and at most 1")
         if not self.head_epochs + self.tune_epochs:
-            raise ValueError("head_epochs=0 and tune_epochs=0: expected one of them above 0")
-        for name, allowed in (
+            raise ValueError("head_epochs=0 and tune_epochs=0: expected at least one above 0")
+        for name, values in (
             ("precision", PRECISIONS),
             ("class_weights", CLASS_WEIGHTS),
             ("distribute", DISTRIBUTIONS),
         ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r}: expected one of {', '.join(allowed)}"
-                )
+            self._require(name, getattr(self, name) in values, f"one of {', '.join(values)}")
 
-    def _check(
-        self, name: str, right_kind: bool, low: float, high: float, *, below: bool = False
-    ) -> None:
-        value = getattr(self, name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        inside = number and low <= value and (value < high if below else value <= high)
-        if not (right_kind and inside and math.isfinite(value)):
-            limit = f"{low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
-            raise ValueError(f"{name}={value!r}: expected {limit}" + (", exclusive" * below))
+    def _require(self, name: str, allowed: bool, expected: str) -> None:
+        if not allowed:
+            raise ValueError(f"{name}={getattr(self, name)!r}: expected {expected}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as values that JSON keeps as they are."""
+        """The settings as JSON values."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """The settings that `to_dict` described.
 
-        Raises:
-            ValueError: For a name that is no setting, or a value that is not allowed.
-        """
-        names = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - names):
-            raise ValueError(f"unknown settings {', '.join(unknown)}; there are {sorted(names)}")
-        return cls(**values)
+def _is_number(value: Any, kind: Any = int | float) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""The two stages of a run: what is trained on which batches, and how fast."""
+"""The two stages of a run: the head alone, then the last stages of the body as well."""
 
 from __future__ import annotations
 
@@ -10,29 +10,27 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_effnets import data
-from keras_effnets.data import Pictures, Splits
-from keras_effnets.models.surgery import body
-from keras_effnets.prediction.evaluation import model_preset
-from keras_effnets.training.features import MAX_BYTES, body_features, feature_batches
-from keras_effnets.training.learning import Stage
-from keras_effnets.training.optimizer import layer_decay
+from keras_effnets.data import Pictures, Splits, batches
+from keras_effnets.images.model_interface import model_preset
+from keras_effnets.models.surgery import body, layer_decay
+from keras_effnets.training.cached_features import MAX_BYTES, body_features, feature_batches
 from keras_effnets.training.progress import Reporter
 from keras_effnets.training.run_folder import RunFolder
 from keras_effnets.training.settings import Settings
+from keras_effnets.training.training_loop import TrainingStage
 from keras_effnets.training.workers import Workers
 
 
 class Stages:
-    """The stages of one model, made when their turn comes.
+    """Makes the stages of one model, each when it begins.
 
     Args:
-        model: Frozen as far as the stage wants it.
-        settings: Rates, epochs, augmentations.
-        splits: The pictures to learn from, and those held out.
-        workers: Who has which share of them.
-        folder: Where features are kept.
-        reporter: Hears how computing them goes.
+        model: The model; its caller freezes and unfreezes its layers.
+        settings: The run's settings.
+        splits: The images.
+        workers: The devices and processes that share them.
+        folder: The run's folder, where features are cached.
+        reporter: Receives the progress of computing features.
     """
 
     def __init__(
@@ -48,8 +46,8 @@ class Stages:
         self.workers, self.folder, self.reporter = workers, folder, reporter
         self.preset = model_preset(model)
 
-    def head(self) -> Stage:
-        """Stage one: a new classifier on the frozen body."""
+    def head(self) -> TrainingStage:
+        """Stage one: trains a new classifier on the frozen body."""
         if self._can_cache():
             return self._cached_head()
         return self._head_stage(
@@ -60,18 +58,18 @@ class Stages:
         pictures = len(self.splits.train) + len(self.splits.validation or ())
         shape = body(self.model).output_shape[1:]
         fits = None not in shape and 4 * pictures * math.prod(shape) <= MAX_BYTES
-        # Several processes would each need all of them.
+        # With several processes, each one would need all features.
         alone = self.workers.shard == (0, 1)
         return alone and fits and not self.settings.head_augment
 
-    def _cached_head(self) -> Stage:
-        """Stage one on features that are computed once."""
+    def _cached_head(self) -> TrainingStage:
+        """Stage one on features computed once."""
         settings, train, validation = self.settings, self.splits.train, self.splits.validation
         features_of = body(self.model)
         inputs = keras.Input(features_of.output_shape[1:], name="features")
         head = keras.Model(inputs, self.model.get_layer("classifier")(inputs), name="head")
         weights = self._class_weights()
-        batches = feature_batches(
+        train_batches = feature_batches(
             body_features(features_of, train, self.folder.features("train"), self.reporter),
             _one_hot(train),
             settings.batch_size,
@@ -80,7 +78,7 @@ class Stages:
 
         def shuffled(epoch: int) -> Any:
             order = np.random.default_rng((settings.seed, epoch)).permutation(len(train))
-            return batches(self.workers.even_order(order))
+            return train_batches(self.workers.even_order(order))
 
         held_out = None
         if validation is not None:
@@ -93,8 +91,10 @@ class Stages:
             held_out = in_order(self.workers.even_order(np.arange(len(validation))))
         return self._head_stage(head, shuffled, held_out)
 
-    def _head_stage(self, model: Any, batches: Callable[[int], Any], validation: Any) -> Stage:
-        return Stage(
+    def _head_stage(
+        self, model: Any, batches: Callable[[int], Any], validation: Any
+    ) -> TrainingStage:
+        return TrainingStage(
             name="head",
             model=model,
             batches=batches,
@@ -105,9 +105,9 @@ class Stages:
             factors={},
         )
 
-    def tune(self) -> Stage:
-        """Stage two: the last stages of the body learn too, the earlier the slower."""
-        return Stage(
+    def tune(self) -> TrainingStage:
+        """Stage two: also trains the last stages of the body, earlier layers more slowly."""
+        return TrainingStage(
             name="tune",
             model=self.model,
             batches=self._batches(self.settings.tune_augment),
@@ -121,8 +121,8 @@ class Stages:
     def _batches(self, augment: Sequence[str]) -> Callable[[int], Any]:
         weights = self._class_weights()
 
-        def batches(epoch: int) -> Any:
-            dataset = data.batches(
+        def epoch_batches(epoch: int) -> Any:
+            dataset = batches(
                 self.workers.even(self.splits.train),
                 self.preset,
                 batch_size=self.settings.batch_size,
@@ -136,13 +136,13 @@ class Stages:
                 return dataset
             return dataset.map(lambda x, y: (x, y, keras.ops.sum(y * weights, axis=1)))
 
-        return batches
+        return epoch_batches
 
     def _held_out_pictures(self) -> Any:
         validation = self.splits.validation
         if validation is None:
             return None
-        return data.batches(
+        return batches(
             self.workers.even(validation),
             self.preset,
             batch_size=self.settings.batch_size,
@@ -153,7 +153,7 @@ class Stages:
         if self.settings.class_weights == "none":
             return None
         train = self.splits.train
-        counts = np.bincount(train.targets, minlength=len(train.classes))
+        counts = train.counts()
         present = np.count_nonzero(counts)
         return (len(train) / present / np.maximum(counts, 1)).astype(np.float32)
 

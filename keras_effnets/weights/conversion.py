@@ -1,4 +1,4 @@
-"""A foreign checkpoint as the weights of one network: every tensor and every variable once."""
+"""Converts a foreign checkpoint to one network's weights: each tensor and each variable once."""
 
 import os
 from collections.abc import Iterator
@@ -10,45 +10,46 @@ import numpy as np
 from keras_effnets.images.preset import Preset
 from keras_effnets.plan.config import ModelConfig
 from keras_effnets.plan.deferred import Shapes, Values
-from keras_effnets.weights.foreign_head import Head, find_head
+from keras_effnets.weights.foreign_head import ForeignHead, find_head
 from keras_effnets.weights.match import AUXILIARY
+from keras_effnets.weights.names.rule import Rule, transform, transformed_shape
 from keras_effnets.weights.spelling import find_spelling
-from weights_tools.formats.checkpoint import CheckpointError, read_checkpoint
-from weights_tools.rules import Rule, transform, transformed_shape
+from weights_tools.formats.checkpoint import read_checkpoint
+from weights_tools.formats.tensors import CheckpointError
 
 _CLASSIFIER = "classifier/"
 _COUNTER = "num_batches_tracked"
 _SHOWN = 3
-"""At most so many tensors with NaN or infinity are named."""
+"""How many tensors with NaN or infinity are named."""
 
 
 class Conversion:
-    """A checkpoint, read as weights of one network.
+    """A checkpoint, read as one network's weights.
 
     Args:
-        path: Of the checkpoint.
-        config: Of the network.
-        source: Whose names the tensors have; None finds out.
-        profile: Decides where two sources have the same names.
-        include_top: Whether the classifier is wanted, if there is one.
-        allow_nonfinite: Whether NaN and infinity are taken as they are.
+        path: The checkpoint.
+        config: The network's config.
+        source: The source of the key names, a key of the config's `spellings`; None detects it.
+        profile: Decides between sources with the same names.
+        include_top: Whether to convert the classifier, if there is one.
+        allow_nonfinite: Whether to accept NaN and infinity.
 
     Attributes:
-        checkpoint: What was read.
-        tensors: Those of the checkpoint.
+        checkpoint: The checkpoint that was read.
+        tensors: Its tensors.
         rules: Which tensor becomes which variable.
-        source: The spelling of the keys, as `weights_tools.rules` calls it.
-        profile: The profile in which such checkpoints are right.
-        epsilon: Of their batch norms, where it is not the profile's.
-        evidence: How many of the names that each spelling expects are in the file.
-        preset: How the network wants its pictures; None where the profile says it all.
-        preset_origin: How that is known.
-        left_out: Keys that no variable takes, on purpose; known once `values` was called.
-        cast: Types of the tensors that are not float32, by key; known likewise.
+        source: The source of the key names.
+        profile: The profile that the source's networks were trained in.
+        epsilon: The batch norms' epsilon, if it is not the profile's.
+        evidence: How many of each source's names are in the file.
+        preset: How the network expects its images; None if the profile says everything.
+        preset_origin: Where the preset comes from.
+        left_out: Keys left out on purpose; known after `values`.
+        cast: Types of the tensors that are not float32, by key; known after `values`.
 
     Raises:
-        CheckpointError: If the file cannot be read, or its keys are no spelling of the network's.
-        ValueError: For an unknown source, or a preset in the file that can't be followed.
+        CheckpointError: If the file cannot be read, or its keys are not this network's.
+        ValueError: For an unknown source, or a preset in the file that cannot be followed.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Conversion:
         self._config, self._ignored = config, spelling.source.ignored
         self._prefix = spelling.file.prefix
         self._allow_nonfinite, self._include_top = allow_nonfinite, include_top
-        self._head: Head = find_head(self.checkpoint, spelling.rules)
+        self._head: ForeignHead = find_head(self.checkpoint, spelling.rules)
         self.rules: list[Rule] = self._head.rules
         self._spelled = {rule.source for rule in self.rules}
         prepared = spelling.source.preset(spelling.file)
@@ -81,10 +82,10 @@ class Conversion:
 
     @property
     def classes(self) -> int:
-        """Number of outputs of the checkpoint's classifier; 0 without one that is wanted.
+        """The classifier's number of outputs; 0 if there is none or it is left out.
 
         Raises:
-            CheckpointError: Where a classifier is wanted, and what is there cannot be taken as one.
+            CheckpointError: If the classifier cannot be converted.
         """
         if not self._include_top:
             return 0
@@ -94,7 +95,7 @@ class Conversion:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Batches that PyTorch's batch norms had counted, by the path of the norm here."""
+        """How many batches each of PyTorch's batch norms had counted, by our norm's path."""
         found = {}
         for rule in self.rules:
             if rule.target.endswith("/gamma"):
@@ -105,36 +106,36 @@ class Conversion:
 
     @property
     def head_origin(self) -> str:
-        """Where the classifier is from, or why there is none."""
+        """Where the classifier comes from, or why there is none."""
         return self._head.origin if self._include_top else "left out, as asked"
 
     @property
     def place(self) -> str:
-        """Where in the file the network was; empty where there was nothing around it."""
+        """Where in the file the network was; empty if nothing surrounded it."""
         places = (self.checkpoint.wrapper, self.checkpoint.prefix, self._prefix)
         return " ".join(filter(None, places))
 
     def config(self, preset: Preset | None = None) -> ModelConfig:
-        """The network's config as the checkpoint wants it, with another preset if given."""
+        """The network's config as the checkpoint requires it, with another preset if given."""
         config = replace(
             self._config, profile=self.profile, preset=preset or self.preset or self._config.preset
         )
         if self.epsilon is None:
             return config
-        habits = replace(config.habits, epsilon=self.epsilon)
+        conventions = replace(config.conventions, epsilon=self.epsilon)
         # The checker wants every field to be of the type of the one that is named at run time.
-        return replace(config, **{self.profile: habits})  # type: ignore[arg-type]
+        return replace(config, **{self.profile: conventions})  # type: ignore[arg-type]
 
     def values(self, shapes: Shapes, fresh_classifier: bool = False) -> Values:
-        """The value of each variable, transposed when it is asked for.
+        """A function for each variable that returns its value, transposed on demand.
 
         Args:
-            shapes: Of the network's variables, by path.
-            fresh_classifier: Whether a classifier of another size is left out.
+            shapes: The network's variables, by path.
+            fresh_classifier: Whether to leave out a classifier of another size.
 
         Raises:
-            CheckpointError: Listing every tensor that is missing, unexpected, mis-shaped or of
-                another type, or naming some that are not finite.
+            CheckpointError: Lists every tensor that is missing, unexpected, mis-shaped or of
+                another type, or names some that are not finite.
         """
         rules = self.rules
         without = self._layers_left(shapes, fresh_classifier)
@@ -159,7 +160,7 @@ class Conversion:
         if problems:
             if unexpected and not headless and self.checkpoint.layers:
                 problems.append(
-                    "(--no-top, in Python include_top=False, leaves out what follows the network)"
+                    "(--no-top, in Python include_top=False, leaves out layers after the network)"
                 )
             raise CheckpointError(
                 f"{self.checkpoint.path} does not fit the model:\n  " + "\n  ".join(problems)
@@ -174,7 +175,7 @@ class Conversion:
         return {r.target: partial(_value, r.kind, self.tensors[r.source]) for r in rules}
 
     def _layers_left(self, shapes: Shapes, fresh: bool) -> tuple[str, ...]:
-        """Names of the layers that get no values: none, the classifiers, or all of the head."""
+        """Layers without values from the file: none, the classifiers, or the whole head."""
         bias = next(
             (s for n, s in shapes.items() if n.startswith(_CLASSIFIER) and len(s) == 1), None
         )
@@ -185,13 +186,13 @@ class Conversion:
             return self._config.head if whole else ("classifier", *self._auxiliary_left(shapes))
         if not self.classes:
             raise CheckpointError(
-                f"{self.checkpoint.path} holds no classifier: take include_top=False, or classes= "
-                f"other than {self._config.classes} for one that starts untrained"
+                f"{self.checkpoint.path} has no classifier: pass include_top=False, or classes= "
+                f"other than {self._config.classes} to start with an untrained one"
             )
         return tuple(self._auxiliary_left(shapes)) if fresh else ()
 
     def _auxiliary_left(self, shapes: Shapes) -> Iterator[str]:
-        """The auxiliary classifiers that are not in the file, or of another size there."""
+        """Auxiliary classifiers that are missing from the file or have another size."""
         sources = {rule.target: rule.source for rule in self.rules}
         for layer in AUXILIARY:
             bias = f"{layer}/dense/bias"
@@ -200,7 +201,7 @@ class Conversion:
                 yield layer
 
     def _may_leave(self, key: str, headless: bool) -> bool:
-        """Whether a tensor that no variable takes is none that anybody would miss."""
+        """Whether a tensor without a variable may be left out."""
         if key.startswith(self._prefix) and key.endswith(self._ignored):
             return True
         of_head = (rule.source for rule in self.rules if rule.target.startswith(self._heads))
@@ -214,11 +215,11 @@ class Conversion:
             tensor = self.tensors[rule.source]
             if transformed_shape(rule.kind, tensor.shape) != shapes[rule.target]:
                 yield (
-                    f"mis-shaped: {rule.source} is {tensor.shape}, and {rule.target} is "
+                    f"mis-shaped: {rule.source} is {tensor.shape}, but {rule.target} is "
                     f"{shapes[rule.target]}"
                 )
             elif not _is_float(tensor.dtype):
-                yield f"not of floats: {rule.source} is of type {tensor.dtype.name}"
+                yield f"not floats: {rule.source} has type {tensor.dtype.name}"
 
     def _check_finite(self, rules: list[Rule]) -> None:
         keys = [rule.source for rule in rules]
@@ -226,17 +227,17 @@ class Conversion:
             more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
             raise CheckpointError(
                 f"{self.checkpoint.path} has NaN or infinity in {', '.join(wrong[:_SHOWN])}{more}: "
-                "--allow-nonfinite, in Python allow_nonfinite=True, takes them as they are"
+                "--allow-nonfinite, in Python allow_nonfinite=True, accepts them"
             )
 
 
 def _is_float(dtype: np.dtype) -> bool:
-    # NumPy does not count as its own the types that ml_dtypes adds.
+    # NumPy does not count ml_dtypes' types as floats.
     return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))
 
 
 def _float32(tensor: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # a float64 may be infinite as a float32: checked for
+    with np.errstate(over="ignore"):  # a float64 may become infinite: checked
         return tensor.astype(np.float32, copy=False)
 
 

@@ -1,7 +1,10 @@
-"""Fetching one file over HTTP: checked while it comes, and under its name only when it is right.
+"""Downloads one file over HTTP, checks it, and only then gives it its name.
 
-What has arrived waits beside the target as `.NAME.partial`. A connection that was cut goes on from
-there, where the server knows byte ranges, in the same call or in a later one.
+The bytes so far are in `.NAME.partial` beside the target. An interrupted transfer resumes there if
+the server supports byte ranges, in the same call or a later one.
+
+Written by hand: `pooch` and the like neither resume a transfer nor check a prefix of a hash, which
+is all that torchvision publishes.
 """
 
 import contextlib
@@ -12,55 +15,57 @@ import os
 import re
 import shutil
 import ssl
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from keras_effnets.version import VERSION
-from keras_effnets.weights.progress import Progress, bytes_on_terminal
+from weights_tools import __version__
 
 _log = logging.getLogger("keras_effnets")
 TIMEOUT = 30.0
-"""Seconds without a byte after which a connection is given up."""
+"""Seconds without data after which a connection is dropped."""
 ATTEMPTS = 4
 PAUSE = 1.0
-"""Seconds before the second attempt; each further pause is twice the one before."""
+"""Seconds before the second attempt; each later pause is twice as long."""
 LIMIT = 8 * 10**9
-"""Bytes that no checkpoint reaches: a server that sends more sends something else."""
+"""Bytes; no checkpoint is as large."""
 HASHES = {"sha256": "SHA-256", "md5": "MD5"}
-"""What a file can be checked by, as people write it."""
+"""The hashes, and how people write them."""
+ByteProgress = Callable[[int, int | None], None]
+"""Takes the bytes so far and the total; None if the total is unknown."""
 _CHUNK = 1 << 18
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses that another attempt may not meet again."""
+"""Statuses worth another attempt."""
 
 
 class _CutError(OSError):
-    """The transfer ended early for a reason that another attempt may not meet."""
+    """The transfer ended early, and another attempt may succeed."""
 
 
 def download(
     url: str, path: Path, digest: str, limit: int = LIMIT, *, algorithm: str = "sha256"
 ) -> None:
-    """Fetches a file, which then is at `path`, whole and checked, or not at all.
+    """Downloads a file to `path`, whole and checked, or not at all.
 
-    Proxies are those of the environment. Redirects are followed, but not from https to http. No
-    two processes may fetch the same path at once: `cache.keep` sees to that.
+    Uses the environment's proxies. Follows redirects, but not from https to http. Two processes
+    must not download to the same path at once; `cache.keep` prevents it.
 
     Args:
-        url: Of http or https.
-        path: In a folder that exists.
-        digest: In hex, of the right file; the first digits of it will do. Without any, the file
-            must be as long as the server says, and that is all that is known of it.
-        limit: The most bytes to take.
-        algorithm: Of the digest, a key of `HASHES`.
+        url: An http or https address.
+        path: A file in a folder that exists.
+        digest: The file's hash in hex, or its first digits. If empty, only the length that the
+            server announces is checked.
+        limit: Maximum number of bytes.
+        algorithm: The hash, a key of `HASHES`.
 
     Raises:
-        ValueError: If the file that came has another hash.
-        OSError: If it cannot be fetched or written.
+        ValueError: If the file has another hash.
+        OSError: If it cannot be downloaded or written.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"url={url!r} is neither http nor https")
@@ -69,38 +74,37 @@ def download(
         with partial_path.open("ab") as file, bytes_on_terminal(path.name) as progress:
             partial = _Partial(file, algorithm)
             if not digest:
-                partial.restart()  # nothing would tell the beginning of an older file from this
+                partial.restart()  # without a hash, an older file's beginning would go unnoticed
             resumed = partial.size > 0
             _fetch(url, partial, limit, progress)
             if resumed and not partial.digest.startswith(digest):
-                partial.restart()  # the beginning may be of an older file of the publisher's
+                partial.restart()  # the beginning may be an older file's
                 _fetch(url, partial, limit, progress)
             if not partial.digest.startswith(digest):
                 raise ValueError(
-                    f"{url}: {HASHES[algorithm]} is {partial.digest}, and the published file's "
-                    f"{digest}"
+                    f"{url}: its {HASHES[algorithm]} is {partial.digest}, but {digest} is published"
                 )
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial_path, path)
     except (_CutError, KeyboardInterrupt):
-        raise  # what has arrived is for the next call
-    except BaseException:  # what is left could not be gone on with
+        raise  # the next call resumes
+    except BaseException:  # this partial file cannot be resumed
         partial_path.unlink(missing_ok=True)
         raise
 
 
 def partial_name(path: Path) -> Path:
-    """Where the bytes of `path` wait until they are all there."""
+    """The path of the unfinished download of `path`."""
     return path.with_name(f".{path.name}.partial")
 
 
 class _Partial:
-    """What has arrived: bytes in a file, and their hash.
+    """The bytes received so far, and their hash.
 
     Args:
-        file: Open for appending; what it holds already counts.
-        algorithm: Of the hash.
+        file: Open for appending; may already hold bytes.
+        algorithm: The hash, a key of `HASHES`.
     """
 
     def __init__(self, file: IO[bytes], algorithm: str) -> None:
@@ -114,28 +118,28 @@ class _Partial:
 
     @property
     def digest(self) -> str:
-        """Of what has arrived, in hex."""
+        """The hash of the bytes so far, in hex."""
         return self._hash.hexdigest()
 
     @property
     def free(self) -> int:
-        """Bytes that still go onto its disk."""
+        """Free bytes on the file's disk."""
         return shutil.disk_usage(Path(self._file.name).parent).free
 
     def append(self, chunk: bytes) -> None:
-        """Adds what came next."""
+        """Appends bytes."""
         self._file.write(chunk)
         self._hash.update(chunk)
         self.size += len(chunk)
 
     def restart(self) -> None:
-        """Forgets what has arrived."""
+        """Discards the bytes so far."""
         self._file.truncate(0)
         self._hash, self.size = hashlib.new(self._algorithm), 0
 
 
-def _fetch(url: str, partial: _Partial, limit: int, progress: Progress) -> None:
-    """Receives all of the file, in as many attempts as there are."""
+def _fetch(url: str, partial: _Partial, limit: int, progress: ByteProgress) -> None:
+    """Receives the whole file, in up to `ATTEMPTS` attempts."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _receive(url, partial, limit, progress)
@@ -147,9 +151,9 @@ def _fetch(url: str, partial: _Partial, limit: int, progress: Progress) -> None:
             time.sleep(pause)
 
 
-def _receive(url: str, partial: _Partial, limit: int, progress: Progress) -> None:
-    """Receives what is still to come, over one connection."""
-    request = urllib.request.Request(url, headers={"User-Agent": f"keras_effnets/{VERSION}"})
+def _receive(url: str, partial: _Partial, limit: int, progress: ByteProgress) -> None:
+    """Receives the rest of the file over one connection."""
+    request = urllib.request.Request(url, headers={"User-Agent": f"keras_effnets/{__version__}"})
     if partial.size:
         request.add_header("Range", f"bytes={partial.size}-")
     with _network():
@@ -158,13 +162,13 @@ def _receive(url: str, partial: _Partial, limit: int, progress: Progress) -> Non
         _meet(partial, response)
         total = None if response.length is None else partial.size + response.length
         if total is not None and total > limit:
-            raise OSError(f"the server announces {total:,} bytes, and at most {limit:,} are taken")
+            raise OSError(f"the server announces {total:,} bytes, more than the limit of {limit:,}")
         coming = 0 if total is None else total - partial.size
         if coming > (free := partial.free):
-            raise OSError(f"{coming:,} bytes are to come, and the disk has room for {free:,}")
+            raise OSError(f"{coming:,} bytes remain, but the disk has only {free:,} free")
         while True:
             with _network():
-                # Unlike `read`, it gives what there is: nothing is lost when the rest stalls.
+                # Unlike `read`, it returns what has arrived: nothing is lost if the rest stalls.
                 chunk = response.read1(_CHUNK)
             if not chunk:
                 break
@@ -177,62 +181,84 @@ def _receive(url: str, partial: _Partial, limit: int, progress: Progress) -> Non
 
 
 def _meet(partial: _Partial, response: http.client.HTTPResponse) -> None:
-    """Makes what has arrived end where the response begins."""
+    """Makes the bytes so far end where the response begins."""
     if response.status != http.HTTPStatus.PARTIAL_CONTENT:
         if partial.size:
             partial.restart()
         if response.status != http.HTTPStatus.OK:
-            raise _CutError(f"the server answers {response.status} to a request for a range")
+            raise _CutError(f"the server answered {response.status} to a range request")
         return
     begin = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     if begin is None or int(begin[1]) != partial.size:
         partial.restart()
-        raise _CutError("the server sends another range than it was asked for")
+        raise _CutError("the server sent a different range from the one requested")
 
 
 class _Ranges(urllib.request.BaseHandler):
-    """Lets through the answer to a range that the file does not have: it is no failure yet."""
+    """Passes on the answer to an unsatisfiable range: it is not a failure yet."""
 
     def http_error_416(self, request: Any, response: Any, *_: Any) -> Any:
-        """The answer as it is."""
+        """The response, unchanged."""
         return response
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect that would take the transfer out of TLS."""
+    """Refuses redirects that leave TLS."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        """The request for the new place.
+        """The redirected request.
 
         Raises:
-            OSError: If it is less safe than the old one.
+            OSError: If it leaves TLS.
         """
         scheme = urlsplit(newurl).scheme
         if scheme != "https" and (req.type == "https" or scheme != "http"):
-            raise OSError(f"redirected from {req.full_url} to {newurl}, which is not followed")
+            raise OSError(f"refused a redirect from {req.full_url} to {newurl}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 @contextlib.contextmanager
 def _network() -> Iterator[None]:
-    """Sorts what goes wrong on the way into what may pass and what will not."""
+    """Turns network failures into `_CutError` if temporary, `OSError` otherwise."""
     try:
         yield
     except urllib.error.HTTPError as error:
         error.close()
         kind = _CutError if error.code in _PASSING else OSError
-        raise kind(f"the server answers {error.code} {error.reason}") from error
+        raise kind(f"the server answered {error.code} {error.reason}") from error
     except TimeoutError as error:
-        raise _CutError(f"no byte came for {TIMEOUT:g} s") from error
+        raise _CutError(f"no data for {TIMEOUT:g} s") from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, TimeoutError):
-            raise _CutError(f"no answer came for {TIMEOUT:g} s") from error
-        # A refused connection, an unknown host or a wrong certificate will be so again.
+            raise _CutError(f"no answer for {TIMEOUT:g} s") from error
+        # A refused connection, an unknown host or a wrong certificate is permanent.
         passing = isinstance(error.reason, ConnectionError) and not isinstance(
             error.reason, ConnectionRefusedError
         )
         raise (_CutError if passing else OSError)(str(error.reason)) from error
     except (ConnectionError, http.client.HTTPException, ssl.SSLError) as error:
         raise _CutError(f"the connection was cut ({error or type(error).__name__})") from error
+
+
+@contextlib.contextmanager
+def bytes_on_terminal(name: str) -> Iterator[ByteProgress]:
+    """A progress bar on standard error; nothing if that is not a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    with progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

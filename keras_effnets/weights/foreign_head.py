@@ -1,37 +1,36 @@
-"""A checkpoint's classifier, under its source's name for it or put on by somebody else."""
+"""Finds a checkpoint's classifier, under its source's name or another."""
 
 from dataclasses import dataclass
 
+from keras_effnets.weights.names.rule import Rule
 from weights_tools.formats.checkpoint import Checkpoint
-from weights_tools.rules import Rule
 
 _MAX_POOLING = "globalmaxpooling2d"
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ForeignHead:
     """The classifier in a file."""
 
     rules: list[Rule]
-    """The network's, with the classifier's true keys."""
+    """The network's rules, with the classifier's keys in this file."""
     classes: int
-    """Its outputs; 0 where there is no classifier."""
+    """The number of outputs; 0 without a classifier."""
     origin: str
     tensors: frozenset[str]
-    """Keys of what follows the network, and may go with the classifier."""
+    """Keys of the layers after the network, which may be left out with the classifier."""
     problem: str | None = None
-    """Why it cannot be taken."""
+    """Why the classifier cannot be converted."""
 
 
-def find_head(checkpoint: Checkpoint, rules: list[Rule]) -> Head:
-    """The classifier in a checkpoint.
+def find_head(checkpoint: Checkpoint, rules: list[Rule]) -> ForeignHead:
+    """Finds the classifier in a checkpoint.
 
-    In one of Keras's files it may have any name: it is the one Dense layer that is not the
-    network's.
+    In a Keras file it may have any name: it is the one Dense layer that is not the network's.
 
     Args:
-        checkpoint: With the tensors.
-        rules: The network's, with the name that its source gives the classifier.
+        checkpoint: The checkpoint.
+        rules: The network's rules, with the source's name for the classifier.
     """
     tensors = checkpoint.tensors
     kernel, bias = (_of_classifier(rules, variable).source for variable in ("kernel", "bias"))
@@ -39,12 +38,14 @@ def find_head(checkpoint: Checkpoint, rules: list[Rule]) -> Head:
     if not checkpoint.layers:
         classes = tensors[bias].shape[0] if bias in tensors and tensors[bias].ndim else 0
         if kernel in tensors and not classes:
-            classes = tensors[kernel].shape[0]  # its bias is missing, which the match will say
-        return Head(rules, classes, _origin(checkpoint, kernel, classes), frozenset({kernel, bias}))
+            classes = tensors[kernel].shape[0]  # the missing bias is reported later
+        return ForeignHead(
+            rules, classes, _origin(checkpoint, kernel, classes), frozenset({kernel, bias})
+        )
 
-    # What stands behind the pooled output has no more than two axes; and a Normalization is in
-    # front, where leaving it out would change everything.
-    behind = {
+    # Weights after the pooling have at most two axes. A Normalization comes before the network:
+    # leaving it out would change everything.
+    after = {
         key
         for key, tensor in tensors.items()
         if (key not in named or key in (kernel, bias))
@@ -52,14 +53,14 @@ def find_head(checkpoint: Checkpoint, rules: list[Rule]) -> Head:
         and not key.endswith(("/mean", "/variance"))
     }
     if kernel not in tensors:
-        dense = sorted(key for key in behind if key.endswith("/kernel") and tensors[key].ndim == 2)
+        dense = sorted(key for key in after if key.endswith("/kernel") and tensors[key].ndim == 2)
         if len(dense) > 1:
             many = (
-                f"{checkpoint.path} has {len(dense)} Dense layers behind the network, and not one "
+                f"{checkpoint.path} has {len(dense)} Dense layers after the network instead of one "
                 f"classifier: {', '.join(f'{key} {tensors[key].shape}' for key in dense)}; "
                 "--no-top, in Python include_top=False, leaves them out"
             )
-            return Head(rules, 0, "left out", frozenset(behind), many)
+            return ForeignHead(rules, 0, "left out", frozenset(after), many)
         if dense:
             kernel = dense[0]
             bias = kernel.removesuffix("kernel") + "bias"
@@ -72,14 +73,16 @@ def find_head(checkpoint: Checkpoint, rules: list[Rule]) -> Head:
     problem = None
     if classes and any(layer.kind == _MAX_POOLING for layer in checkpoint.layers.values()):
         problem = (
-            f"{checkpoint.path} pools by the maximum before its classifier {kernel}, and networks "
-            "here by the average: --no-top, in Python include_top=False, leaves it out"
+            f"{checkpoint.path} has max pooling before its classifier {kernel}; networks here "
+            "have average pooling: --no-top, in Python include_top=False, leaves it out"
         )
-    return Head(rules, classes, _origin(checkpoint, kernel, classes), frozenset(behind), problem)
+    return ForeignHead(
+        rules, classes, _origin(checkpoint, kernel, classes), frozenset(after), problem
+    )
 
 
 def _of_classifier(rules: list[Rule], variable: str) -> Rule:
-    """Of the classifier's kernel or bias."""
+    """The rule of the classifier's kernel or bias."""
     return next(
         rule
         for rule in rules

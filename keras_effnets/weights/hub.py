@@ -1,7 +1,7 @@
 """Weights from the Hugging Face Hub: `hf://owner/name[@revision][/file]`.
 
-`huggingface_hub` does the fetching and keeps its own cache (`HF_HOME`), where the files of one
-revision lie side by side. What is fetched is a file like any other, and is opened as one.
+`huggingface_hub` downloads the file into its own cache (`HF_HOME`), where a revision's files are
+side by side. The file is then opened like any other.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_effnets.version import VERSION
+from weights_tools import __version__
 from weights_tools.formats.our_format import WeightsFile
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _BY_PREFERENCE = (
     "*.weights.h5",
 )
 _CONFIG = "config.json"
-"""Lies beside a checkpoint of timm's, and says what the checkpoint itself does not."""
+"""The file beside a timm checkpoint that describes its network and preprocessing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +50,28 @@ class _Reference:
 
 
 def fetch(reference: str, model: str) -> Path:
-    """The file that a reference means, in the Hub's own cache, with its `config.json` beside it.
+    """The file that a reference names, in the Hub's cache, with its `config.json` beside it.
 
-    Without a network, what the cache holds of that revision is used.
+    Without a network, the revision's cached files are used.
 
     Args:
-        reference: `hf://owner/name`, with `@revision` and `/file` where they are not the usual.
-        model: That the weights are for: messages name it.
+        reference: `hf://owner/name[@revision][/file]`.
+        model: The network's name, for messages.
 
     Raises:
-        ValueError: If the reference is none, or there is no telling which file it means.
+        ValueError: If the reference is malformed or does not name one file.
         FileNotFoundError: If there is no such repository, revision or file.
-        OSError: If it cannot be fetched.
+        OSError: If it cannot be downloaded.
     """
     wanted = _Reference.parse(reference)
     try:
         from huggingface_hub import HfApi
     except ImportError:
         raise OSError(
-            f"weights={reference!r} needs the package huggingface_hub, which is not installed; "
-            f"pip install 'keras_effnets[hub]' brings it"
+            f"weights={reference!r} needs the package huggingface_hub, which is not installed: "
+            f"pip install 'keras_effnets[hub]'"
         ) from None
-    api = HfApi(library_name="keras_effnets", library_version=VERSION)
+    api = HfApi(library_name="keras_effnets", library_version=__version__)
     with _errors_in_plain_words(wanted, api.endpoint, model):
         files = _listed(api, wanted)
         if files is None:
@@ -87,7 +87,7 @@ def fetch(reference: str, model: str) -> Path:
 
 
 def _listed(api: "HfApi", wanted: _Reference) -> list[str] | None:
-    """The repository's files; None where the Hub cannot be reached."""
+    """The repository's files; None if the Hub cannot be reached."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
@@ -98,13 +98,13 @@ def _listed(api: "HfApi", wanted: _Reference) -> list[str] | None:
         return None
     except ValueError:
         raise
-    except Exception:  # which ones says the HTTP library below, another one in each major version
+    except Exception:  # the HTTP library's own, which differ between versions of the Hub's
         return None
     return [each.rfilename for each in info.siblings or ()]
 
 
 def _cached(api: "HfApi", wanted: _Reference) -> Path:
-    """The file, among the cached ones of the revision."""
+    """The file, from the revision's cached files."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     folder = Path(
@@ -116,15 +116,15 @@ def _cached(api: "HfApi", wanted: _Reference) -> Path:
     try:
         return folder / _chosen(wanted, files, lambda file: WeightsFile(folder / file).is_ours)
     except (ValueError, FileNotFoundError) as error:
-        raise LocalEntryNotFoundError(str(error)) from error  # there may be more of it in the Hub
+        raise LocalEntryNotFoundError(str(error)) from error  # the Hub may have more files
 
 
 def _chosen(wanted: _Reference, files: Iterable[str], is_ours: Callable[[str], bool]) -> str:
-    """The file of weights that a reference means, of those that there are."""
+    """The weights file that a reference names."""
     if wanted.file is not None:
         if wanted.file not in files:
             raise FileNotFoundError(
-                f"weights={wanted.text!r}: there is no {wanted.file} in {wanted.repo}; there are "
+                f"weights={wanted.text!r}: {wanted.repo} has no file {wanted.file}; it has "
                 + (", ".join(sorted(files)) or "no files")
             )
         return wanted.file
@@ -140,13 +140,13 @@ def _chosen(wanted: _Reference, files: Iterable[str], is_ours: Callable[[str], b
                 break
             return found[0]
     raise ValueError(
-        f"weights={wanted.text!r}: {wanted.repo} has no one file of weights but "
-        f"{', '.join(sorted(top)) or 'nothing'}; name one as hf://{wanted.repo}/FILE"
+        f"weights={wanted.text!r}: which file of {wanted.repo} has the weights is unclear; it has "
+        f"{', '.join(sorted(top)) or 'no files'}. Name one as hf://{wanted.repo}/FILE"
     )
 
 
 def _is_ours_there(api: "HfApi", wanted: _Reference, file: str) -> bool:
-    """Whether a safetensors file was written by this project, from its header alone."""
+    """Whether this project wrote a safetensors file in the Hub, by its header."""
     header = api.parse_safetensors_file_metadata(wanted.repo, file, revision=wanted.revision)
     return "keras_effnets" in header.metadata
 
@@ -160,8 +160,8 @@ def _errors_in_plain_words(wanted: _Reference, endpoint: str, model: str) -> Ite
         yield
     except errors.GatedRepoError as error:
         raise OSError(
-            f"weights={wanted.text!r}: {place} is gated; accept its terms there, and log in with "
-            f"`hf auth login` or HF_TOKEN"
+            f"weights={wanted.text!r}: {place} is gated. Accept its terms there, then log in with "
+            f"`hf auth login` or set HF_TOKEN"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise FileNotFoundError(
@@ -170,23 +170,23 @@ def _errors_in_plain_words(wanted: _Reference, endpoint: str, model: str) -> Ite
     except errors.HfHubHTTPError as error:
         if error.response.status_code not in (401, 404):
             raise OSError(
-                f"weights={wanted.text!r}: cannot fetch from {place} ({error})"
+                f"weights={wanted.text!r}: cannot download from {place} ({error})"
             ) from error
         raise FileNotFoundError(
-            f"weights={wanted.text!r}: there is no {place}, or it is private; `hf auth login` or "
-            f"HF_TOKEN opens one of yours"
+            f"weights={wanted.text!r}: {place} does not exist or is private; if private, log "
+            f"in with `hf auth login` or set HF_TOKEN"
         ) from error
     except errors.LocalEntryNotFoundError as error:
         file = wanted.file or "model.safetensors"
         name = file.rpartition("/")[2]
         raise OSError(
-            f"weights={wanted.text!r}: {endpoint} cannot be reached, and the cache does not "
-            f"have it. Fetch {place}/resolve/{wanted.revision or 'main'}/{file}, and the "
-            f"config.json beside it, on a machine that can, then\n"
+            f"weights={wanted.text!r}: {endpoint} cannot be reached, and the file is not cached. "
+            f"Download {place}/resolve/{wanted.revision or 'main'}/{file} and the config.json "
+            f"beside it on another machine, then run\n"
             f"    weights-tools convert {name} --model {model} --out {model}.safetensors\n"
             f'and pass weights="{model}.safetensors"'
         ) from error
     except (ValueError, FileNotFoundError):
         raise
-    except Exception as error:  # of the HTTP library below, which is not ours to know
-        raise OSError(f"weights={wanted.text!r}: cannot fetch from {place} ({error})") from error
+    except Exception as error:  # the HTTP library's own
+        raise OSError(f"weights={wanted.text!r}: cannot download from {place} ({error})") from error

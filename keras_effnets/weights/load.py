@@ -1,4 +1,4 @@
-"""What `weights=` means, and how a network gets them."""
+"""Resolves `weights=` and loads them into a network."""
 
 import logging
 import os
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import keras
 
+from keras_effnets.plan.config import check_profile
 from keras_effnets.plan.deferred import Shapes, Values, build_from
-from keras_effnets.plan.profile import check_profile
 from keras_effnets.weights import cache, hub
 from keras_effnets.weights.catalog import WEIGHTS, WeightsInfo, find_by_hash
 from keras_effnets.weights.match import adapt_kernel
@@ -35,7 +35,7 @@ SUFFIXES = (".keras", ".weights.h5", ".h5", ".safetensors", ".pth", ".pt", ".bin
 
 
 def default_weights(model: str) -> str | None:
-    """`"imagenet"` where there is a published set for `model`, else None."""
+    """`"imagenet"` if the model has a published set, else None."""
     return "imagenet" if model in WEIGHTS else None
 
 
@@ -47,19 +47,19 @@ def load_weights(
     weights: str | os.PathLike[str] | None,
     profile: str | None,
 ) -> keras.Model:
-    """Builds a network and gives it its weights.
+    """Builds a network and loads its weights.
 
     Args:
         build: The pure builder.
-        config: Of the network. Weights that come with a profile and a preset replace its own.
-        interface: Of the model. Without top, and with other than 1000 classes, the file's
-            classifier may be left out.
+        config: The network's config; the weights' profile and preset replace its own.
+        interface: The model's inputs and outputs. Without top, or with other than the default
+            number of classes, the file's classifier may be left out.
         weights: None, `"imagenet"`, a set's name, a path, or `hf://owner/name`.
-        profile: None to follow the weights.
+        profile: `"torch"` or `"tensorflow"`; None for that of the weights.
 
     Raises:
-        ValueError: If there is no such set, or the file is not one of this network's.
-        OSError: If the file cannot be read or fetched.
+        ValueError: If there is no such set, or the file is not this network's.
+        OSError: If the file cannot be read or downloaded.
     """
     if profile is not None:
         config = replace(config, profile=check_profile(profile))
@@ -69,16 +69,16 @@ def load_weights(
     stored = _open(path, info, build, config, interface, profile)
     if profile is not None and stored.profile != profile:
         raise ValueError(
-            f"profile={profile!r} with weights={os.fspath(weights)!r}, which are of profile "
-            f"{stored.profile!r}; leave the profile out, or take other weights"
+            f"profile={profile!r}, but weights={os.fspath(weights)!r} have profile "
+            f"{stored.profile!r}: leave profile out, or choose other weights"
         )
-    asked = {name: getattr(config, name) for name in config.settled}
+    asked = {name: getattr(config, name) for name in config.fixed_by_weights}
     config = replace(config, profile=stored.profile, preset=stored.preset or config.preset)
-    config = _settled(config, asked, stored.settings, os.fspath(weights))
+    config = _fixed_by_weights(config, asked, stored.settings, os.fspath(weights))
     if stored.epsilon is not None:
-        habits = replace(config.habits, epsilon=stored.epsilon)
+        conventions = replace(config.conventions, epsilon=stored.epsilon)
         # The checker wants every field to be of the type of the one that is named at run time.
-        config = replace(config, **{stored.profile: habits})  # type: ignore[arg-type]
+        config = replace(config, **{stored.profile: conventions})  # type: ignore[arg-type]
     normalisation = config.input_preset if interface.include_preprocessing else None
     fresh_classifier = interface.classes != config.classes
 
@@ -88,7 +88,7 @@ def load_weights(
         wanted = {**shapes, first: (height, width, 3, filters)}
         values = stored.values(wanted, fresh_classifier)
         if fresh := [name for name in shapes if name not in values]:
-            _log.info("%s: not in %s, starts untrained", ", ".join(fresh), weights)
+            _log.info("%s: not in %s, so it starts untrained", ", ".join(fresh), weights)
         if channels == 3:
             return values
         rgb = values[first]
@@ -99,15 +99,17 @@ def load_weights(
     return model
 
 
-def _settled(config: C, asked: Mapping[str, Any], recorded: Mapping[str, Any], weights: str) -> C:
+def _fixed_by_weights(
+    config: C, asked: Mapping[str, Any], recorded: Mapping[str, Any], weights: str
+) -> C:
     """`config` with the fields that its weights settle; ValueError where others were asked for."""
-    for name in config.settled:
+    for name in config.fixed_by_weights:
         if name not in recorded:
             continue
         if asked[name] not in (None, recorded[name]):
             raise ValueError(
-                f"{name}={asked[name]!r} with weights={weights!r}, which are of "
-                f"{name}={recorded[name]!r}: every shape fits, and every number would be wrong"
+                f"{name}={asked[name]!r}, but weights={weights!r} were trained with "
+                f"{name}={recorded[name]!r}: every shape would fit, and every number would be wrong"
             )
         config = replace(config, **{name: recorded[name]})
     return config
@@ -127,10 +129,10 @@ def _find(model: str, weights: str | os.PathLike[str]) -> tuple[Path | None, Wei
             raise FileNotFoundError(f"weights={wanted!r}: there is no such file")
         return path, None
     names = ["'imagenet'", *(repr(info.name) for info in sets)] if sets else []
-    published = ", ".join(names) if names else "none: there are sets for " + ", ".join(WEIGHTS)
+    published = ", ".join(names) if names else "it has none; these do: " + ", ".join(WEIGHTS)
     raise ValueError(
-        f"weights={wanted!r} is neither None, nor a path ending in {', '.join(SUFFIXES)}, nor "
-        f"hf://owner/name, nor a published set of {model} (of which there are {published})"
+        f"weights={wanted!r} is not None, a path ending in {', '.join(SUFFIXES)}, "
+        f"hf://owner/name, or a published set of {model}: {published}"
     )
 
 
@@ -144,7 +146,7 @@ def _open(
 ) -> Stored:
     if path is None:
         assert info is not None
-        return published(info, config)
+        return published(info, build, config)
     if path.name.endswith(".keras") and is_ours(path):
         return keras_archive(path, config)
     if path.name.endswith(".weights.h5") and is_ours(path):

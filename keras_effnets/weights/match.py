@@ -1,33 +1,31 @@
-"""Whether the weights that there are fit the network that wants them."""
+"""Checks whether a file's weights fit a network."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from keras_effnets.images.preset import Preset
 from keras_effnets.plan.deferred import Shapes, Values
-from weights_tools.formats.our_format import differences
 
-Head = tuple[str, ...]
-"""Names of the layers that `include_top=False` leaves out."""
 AUXILIARY = ("aux1", "aux2")
-"""Classifiers that a network may have beside its own, for training only."""
+"""Auxiliary classifiers, for training only."""
 
 
 def matched(
     path: Path,
     values: Values,
     found: Shapes,
-    head: Head,
+    head: tuple[str, ...],
     wanted: Shapes,
     fresh_classifier: bool,
 ) -> Values:
-    """Checks that a file holds what the model wants, and nothing that nobody left out."""
+    """The values for a model, after checking that none is missing, unexpected or mis-shaped."""
     wanted, found = comparable(wanted, found, head, fresh_classifier)
     if _of(("classifier",), wanted) and not _of(("classifier",), found):
         raise ValueError(
-            f"{path} holds no classifier: take include_top=False, or classes= other than "
-            "the default for one that starts untrained"
+            f"{path} has no classifier: pass include_top=False, or classes= other than the "
+            "default to start with an untrained one"
         )
     if problems := list(differences(wanted, found)):
         raise ValueError(f"{path} does not fit the model:\n  " + "\n  ".join(problems))
@@ -35,13 +33,13 @@ def matched(
 
 
 def comparable(
-    wanted: Shapes, found: Shapes, head: Head, fresh_classifier: bool
+    wanted: Shapes, found: Shapes, head: tuple[str, ...], fresh_classifier: bool
 ) -> tuple[Shapes, Shapes]:
-    """Both sides without what need not agree.
+    """Both sides without the weights that need not agree.
 
-    That is the whole head where one of them has none, if it may start afresh then; each classifier
-    that one of them lacks or has in another size, if those may; and auxiliary classifiers that
-    nobody wants.
+    These are the head if one side has none and it may start untrained; with `fresh_classifier`,
+    each classifier that is missing or of another size on one side; and unwanted auxiliary
+    classifiers.
     """
     if not _of(head, wanted):
         dropped = _of(head, found)
@@ -59,24 +57,24 @@ def comparable(
     )
 
 
-def _of(layers: Head, shapes: Shapes) -> set[str]:
-    """The weights of these layers."""
+def _of(layers: tuple[str, ...], shapes: Shapes) -> set[str]:
+    """Names of these layers' weights."""
     return {name for name in shapes if name.partition("/")[0] in layers}
 
 
 def adapt_kernel(kernel: np.ndarray, channels: int, preset: Preset | None) -> np.ndarray:
-    """Makes a kernel over RGB one over `channels`, so that grey pictures give what they gave.
+    """Adapts an RGB kernel to other channels, so that grey images give the same result.
 
-    From three channels on, each new channel looks like red, green or blue in turn, and they
-    share that colour's weight. One or two channels are mixed so that the result on a picture
-    with equal channels is the same, normalisation included; one channel can do that only where
-    there is none, or the same for all colours.
+    With three channels or more, each channel copies red, green or blue in turn, and the copies
+    share that colour's weight. One or two channels are mixed so that the result on an image with
+    equal channels is the same, including normalisation; with one channel that needs no
+    normalisation, or an equal one for all colours.
 
     Args:
         kernel: (H, W, 3, filters).
-        channels: Of the new input.
-        preset: The normalisation before the kernel, `preset.mean` and `preset.std` repeating
-            over the channels; None where there is none.
+        channels: Channels of the new input.
+        preset: The normalisation before the kernel, its `mean` and `std` repeated over the
+            channels; None for no normalisation.
 
     Returns:
         (H, W, channels, filters).
@@ -89,3 +87,13 @@ def adapt_kernel(kernel: np.ndarray, channels: int, preset: Preset | None) -> np
     lines = np.stack([1 / np.asarray(std), -np.asarray(mean) / std])
     mixing = np.linalg.pinv(lines[:, :channels]) @ lines
     return np.einsum("jc,hwcf->hwjf", mixing, kernel).astype(kernel.dtype)
+
+
+def differences(wanted: Shapes, found: Shapes) -> Iterator[str]:
+    """Yields a line for each name that is missing, unexpected or of another shape."""
+    for name, shape in wanted.items():
+        if name not in found:
+            yield f"missing: {name} {shape}"
+        elif found[name] != shape:
+            yield f"mis-shaped: {name} is {found[name]}, the model has {shape}"
+    yield from (f"unexpected: {name} {found[name]}" for name in found if name not in wanted)

@@ -1,4 +1,4 @@
-"""What a file of weights holds, whoever wrote it: as values for one network."""
+"""Opens a weights file of any origin as values for one network."""
 
 import json
 import logging
@@ -12,51 +12,53 @@ import h5py
 import keras
 
 from keras_effnets.images.preset import Preset
+from keras_effnets.plan.config import PROFILES
 from keras_effnets.plan.deferred import Shapes, Values, variables_by_path
-from keras_effnets.plan.profile import PROFILES
 from keras_effnets.weights import cache
 from keras_effnets.weights.catalog import WeightsInfo
-from keras_effnets.weights.match import Head, matched
+from keras_effnets.weights.match import matched
 from weights_tools.formats.our_format import WeightsFile
 
 if TYPE_CHECKING:
     from keras_effnets.plan.config import ModelConfig
     from keras_effnets.plan.interface import Interface
+    from weights_tools.formats.checkpoint import Checkpoint
 
 _log = logging.getLogger("keras_effnets")
 C = TypeVar("C", bound="ModelConfig")
 CLASSIFIER_BIASES = ("layers/classifier/dense/vars/1", "layers/conv_classifier/conv/vars/1")
-"""Of a dense and of a convolved classifier, in Keras's `.weights.h5`."""
+"""Biases of a dense and of a convolutional classifier, in Keras's `.weights.h5`."""
+_PACKAGE = "keras_effnets>"
+"""The prefix of our registered classes' names."""
 _AUXILIARY_GROUP = "layers/auxiliary_classifier"
-"""Of the first of them in Keras's `.weights.h5`."""
+"""The first auxiliary classifier, in Keras's `.weights.h5`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a file of weights holds for one model."""
+    """A weights file's contents, for one model."""
 
     profile: str
     preset: Preset | None
     values: Callable[[Shapes, bool], Values]
-    """Takes the shapes of the model's weights and whether its classifier may start fresh, and
-    gives the value for each weight; raises ValueError where the two do not match."""
+    """Maps the shapes of the model's weights, and whether its classifier may start untrained, to
+    each weight's value; raises ValueError if they do not match."""
     epsilon: float | None = None
-    """Of the batch norms; None takes the profile's."""
+    """The batch norms' epsilon; None for the profile's."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What the file says of the config's `settled` fields."""
+    """What the file says of the config's `fixed_by_weights` fields."""
     check: Callable[[keras.Model], None] = lambda model: None
-    """Raises ValueError where a model with these weights would compute something else."""
+    """Raises ValueError if a model with these weights would compute something else."""
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file of Keras's has layers of ours in it.
+    """Whether a Keras file contains our layers.
 
     Raises:
-        ValueError: If the converter wrote it, and its tensors are no longer what was written.
+        ValueError: If the converter wrote it and its tensors have changed since.
     """
     from weights_tools.formats.checkpoint import read_checkpoint
-    from weights_tools.formats.digests import OURS, check_digests
-    from weights_tools.verify.our_network import has_our_layers
+    from weights_tools.formats.our_format import OURS, check_digests
 
     checkpoint = read_checkpoint(path)
     if OURS in checkpoint.metadata:
@@ -64,33 +66,50 @@ def is_ours(path: Path) -> bool:
     return has_our_layers(checkpoint)
 
 
-def published(info: WeightsInfo, config: "ModelConfig") -> Stored:
-    """Of a published set, converted at its first use."""
-    from weights_tools.convert import RULES_VERSION, convert
+def has_our_layers(checkpoint: "Checkpoint") -> bool:
+    """Whether a Keras file contains our layers.
 
+    Its config tells, if it has one; a file of weights alone has only the names of classes.
+    """
+    told = [layer for layer in checkpoint.layers.values() if layer.config]
+    if told:
+        return any(layer.registered.startswith(_PACKAGE) for layer in told)
+    kinds = {
+        name.removeprefix(_PACKAGE).lower()
+        for name in keras.saving.get_custom_objects()
+        if name.startswith(_PACKAGE)
+    }
+    return any(layer.kind in kinds for layer in checkpoint.layers.values())
+
+
+def published(
+    info: WeightsInfo, build: Callable[[C, "Interface"], keras.Model], config: C
+) -> Stored:
+    """A published set, converted at its first use."""
     if getattr(config, "aux_heads", False):
-        # The conversion that is kept has none.
+        # The cached conversion has no auxiliary classifiers.
         return foreign(cache.locate(info, config.name), info, config)
-    name = cache.conversion_name(info, config.name, RULES_VERSION)
+    name = cache.conversion_name(info, config.name)
     converted = cache.find(cache.CONVERTED, name)
     if converted is None:
+        from keras_effnets.weights.published import convert_published
+
         source = cache.locate(info, config.name)
+        write = partial(convert_published, source, info, build, as_published(config))
         try:
-            converted = cache.keep(
-                cache.CONVERTED, name, lambda path: convert(source, config.name, path)
-            )
+            converted = cache.keep(cache.CONVERTED, name, write)
         except OSError as error:
-            # A full disk costs the conversion each time, and nothing else.
-            _log.warning("the conversion of %s is not kept: %s", source, error)
+            # A full disk costs a conversion at each load, nothing else.
+            _log.warning("the conversion of %s is not cached: %s", source, error)
             return foreign(source, info, config)
-    # A set without a hash was not known to the converter, which then took the network's preset.
+    # An older conversion of a set without a hash recorded the network's preset, not the set's.
     return replace(our_file(WeightsFile(converted), config), preset=info.preset)
 
 
 def foreign(
     path: Path, info: WeightsInfo | None, config: "ModelConfig", profile: str | None = None
 ) -> Stored:
-    """Of a file in names that are not ours; `info` where it is a published one."""
+    """A file in names that are not ours; `info` if it is a published one."""
     from keras_effnets.weights.conversion import Conversion
 
     conversion = Conversion(
@@ -105,22 +124,23 @@ def foreign(
         info.preset if info else conversion.preset,
         conversion.values,
         conversion.epsilon,
-        _defaults(config, info.profile) if info else {},
+        as_published(replace(config, profile=info.profile)).fixed_options if info else {},
     )
 
 
-def _defaults(config: "ModelConfig", profile: str) -> dict[str, Any]:
-    """The settings under which a network is published."""
-    defaults = {each.name: each.default for each in fields(config) if each.name in config.settled}
+def as_published(config: C) -> C:
+    """The config with the options under which networks are published, where weights fit others."""
+    names = (*config.fixed_by_weights, "output_stride")
+    defaults = {field.name: field.default for field in fields(config) if field.name in names}
     # The checker cannot know which fields these are.
-    return replace(config, profile=profile, **defaults).settings  # type: ignore[arg-type]
+    return replace(config, **defaults)  # type: ignore[arg-type]
 
 
 def our_file(file: WeightsFile, config: "ModelConfig") -> Stored:
-    """Of a file that the converter wrote."""
+    """A file that the converter wrote."""
     owner = file.metadata.get("model")
     if owner != config.name:
-        raise ValueError(f"{file.path} holds weights of {owner}, not of {config.name}")
+        raise ValueError(f"{file.path} has weights of {owner}, not of {config.name}")
     return Stored(
         file.metadata["profile"],
         Preset.from_dict(json.loads(file.metadata["preset"])),
@@ -131,24 +151,24 @@ def our_file(file: WeightsFile, config: "ModelConfig") -> Stored:
 
 
 def _epsilon(provenance: Mapping[str, Any]) -> float | None:
-    """Of the batch norms of the network that a file was made for."""
+    """The batch norms' epsilon of the network that a file was written for."""
     config = provenance.get("config", {})
     config = json.loads(config) if isinstance(config, str) else config
-    habits = config.get(provenance.get("profile"), {})
-    return habits.get("epsilon") if isinstance(habits, dict) else None
+    conventions = config.get(provenance.get("profile"), {})
+    return conventions.get("epsilon") if isinstance(conventions, dict) else None
 
 
 def keras_archive(path: Path, config: "ModelConfig") -> Stored:
-    """Of a `.keras` file with a model of ours."""
+    """A `.keras` file with a model of ours."""
     donor = keras.saving.load_model(path, compile=False)
     try:
         preset = donor.get_layer("preprocessing").preset
         stem = next(layer for layer in donor.layers if hasattr(layer, "padding"))
         padding, epsilon = stem.padding, getattr(stem, "epsilon", None)
     except (ValueError, AttributeError, StopIteration):
-        raise ValueError(f"{path} holds a model that keras_effnets did not make") from None
+        raise ValueError(f"{path} contains a model that was not built by keras_effnets") from None
     return Stored(
-        _profile_of(config, padding, epsilon),
+        (fitting_profiles(config, padding, epsilon) or PROFILES)[0],
         preset,
         partial(_donated, path, donor, config.head),
         epsilon,
@@ -156,21 +176,22 @@ def keras_archive(path: Path, config: "ModelConfig") -> Stored:
     )
 
 
-def _profile_of(config: "ModelConfig", padding: str | int, epsilon: float | None) -> str:
-    """The profile that pads so; where both do, the one with this epsilon of the batch norms."""
-    habits = {name: replace(config, profile=name).habits for name in PROFILES}
-    alike = [name for name in PROFILES if habits[name].padding == padding]
-    exact = [name for name in alike or PROFILES if habits[name].epsilon == epsilon]
-    return (exact or alike or list(PROFILES))[0]
+def fitting_profiles(config: "ModelConfig", padding: str | int, epsilon: float | None) -> list[str]:
+    """The profiles with this padding; if several, those of them with this epsilon, if any."""
+    conventions = {name: replace(config, profile=name).conventions for name in PROFILES}
+    alike = [name for name in PROFILES if conventions[name].padding == padding]
+    return [name for name in alike if conventions[name].epsilon == epsilon] or alike
 
 
-# Options that may differ between two networks with the same weights, and nobody be surprised.
+# Options that may differ between two networks with the same weights.
 _FREE = {"strides", "dilation_rate", "drop_path", "drop_per", "dropout_rate", "momentum"}
 _FREE |= {"zero_gamma", "classes", "labels", "recompute"}
 
 
-def _check_options(path: Path, donor: keras.Model, head: Head, model: keras.Model) -> None:
-    """Raises ValueError for a layer that the two models compute differently."""
+def _check_options(
+    path: Path, donor: keras.Model, head: tuple[str, ...], model: keras.Model
+) -> None:
+    """Raises ValueError if the two models compute a layer differently."""
     theirs = {layer.name: layer for layer in donor.layers}
     for layer in model.layers:
         other = theirs.get(layer.name)
@@ -180,8 +201,9 @@ def _check_options(path: Path, donor: keras.Model, head: Head, model: keras.Mode
             here, there = getattr(layer, option), getattr(other, option, None)
             if option not in _FREE and here != there:
                 raise ValueError(
-                    f"{path}: {layer.name} has {option}={there!r} there, and {option}={here!r} in "
-                    "the model asked for: every shape fits, and every number would be wrong"
+                    f"{path}: {layer.name} has {option}={there!r} in the file, but "
+                    f"{option}={here!r} in the model: the shapes fit, but the numbers would be "
+                    "wrong"
                 )
 
 
@@ -191,7 +213,7 @@ def keras_weights(
     config: C,
     interface: "Interface",
 ) -> Stored:
-    """Keras's file says nothing of profile and preset, unless `weights-tools` wrote it."""
+    """A `.weights.h5` file of ours; without profile and preset unless `weights-tools` wrote it."""
     with h5py.File(path) as file:
         biases = [file[name] for name in CLASSIFIER_BIASES if name in file]
         classes = int(biases[0].shape[0]) if biases else None
@@ -201,7 +223,7 @@ def keras_weights(
     preset = Preset.from_dict(provenance["preset"]) if "preset" in provenance else None
     body = replace(interface, include_top=False, input_tensor=None, input_shape=(None, None, 3))
     if hasattr(config, "aux_heads"):
-        # GoogLeNet's own field, which not every config has.
+        # a field of GoogLeNet's config
         config = replace(config, aux_heads=has_auxiliary)  # type: ignore[call-arg]
         body = replace(body, input_shape=(config.side, config.side, 3))  # for their windows
     if classes is None:
@@ -221,7 +243,7 @@ def keras_weights(
     )
 
 
-def _donated(path: Path, donor: Any, head: Head, shapes: Shapes, fresh: bool) -> Values:
+def _donated(path: Path, donor: Any, head: tuple[str, ...], shapes: Shapes, fresh: bool) -> Values:
     weights = variables_by_path(donor)
     values = {name: partial(keras.ops.convert_to_numpy, w) for name, w in weights.items()}
     found = {name: tuple(weight.shape) for name, weight in weights.items()}

@@ -1,26 +1,27 @@
-"""Whose names a checkpoint's tensors have, and what shows it."""
+"""Detects whose names a checkpoint's tensors have."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from keras_effnets.plan.config import ModelConfig
-from weights_tools.formats.checkpoint import Checkpoint, CheckpointError
-from weights_tools.rules import Foreign, Rule, Source, sources_of
+from keras_effnets.weights.names.rule import Foreign, Rule, Source
+from weights_tools.formats.checkpoint import Checkpoint
+from weights_tools.formats.tensors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """A source, and the place of its names in a file."""
+    """A source of key names, and where in a file they are."""
 
     name: str
-    """As `weights_tools.rules` calls it."""
+    """A key of the config's `spellings`."""
     source: Source
     rules: list[Rule]
-    """With the prefix before the source's keys."""
+    """The source's rules, with the file's prefix before the keys."""
     file: Foreign
     evidence: str
-    """How many of the names that each spelling expects are in the file, and what decided."""
+    """How many of each source's names are in the file, and what decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class _Candidate:
     source: Source
     rules: list[Rule]
     prefixes: list[tuple[str, int]]
-    """And how many names are under each, most first."""
+    """Each prefix with its number of names, most first."""
 
     @property
     def found(self) -> int:
@@ -47,22 +48,22 @@ def find_spelling(
     source: str | None = None,
     profile: str | None = None,
 ) -> Spelling:
-    """The spelling of a checkpoint's names.
+    """Finds the source of a checkpoint's names.
 
     Args:
-        checkpoint: With the tensors.
-        config: Of the network.
-        source: Name of the source, where it is known.
-        profile: Decides between sources that have the same names.
+        checkpoint: The checkpoint.
+        config: The network's config.
+        source: The source, if it is known.
+        profile: Decides between sources with the same names.
 
     Raises:
-        ValueError: For a source that the network's family has not.
-        CheckpointError: If the names are no spelling of the network's, or of more than one.
+        ValueError: For a source that the network's family does not have.
+        CheckpointError: If the names are those of no source, or of more than one.
     """
-    spellings = sources_of(config)
+    spellings = config.spellings
     if source is not None and source not in spellings:
         raise ValueError(
-            f"source={source!r} is none of those of {config.family}: {_list(spellings)}"
+            f"source={source!r} is not one of {config.family}'s: {', '.join(spellings)}"
         )
     candidates = [_candidate(name, spellings[name], checkpoint, config) for name in spellings]
     evidence = ", ".join(f"{each.name} {each.found} of {len(each.rules)}" for each in candidates)
@@ -72,9 +73,9 @@ def find_spelling(
     if best.share < 0.5:
         first = next(iter(checkpoint.tensors))
         raise CheckpointError(
-            f"{checkpoint.path} is no checkpoint of {config.name}"
+            f"{checkpoint.path} is not a checkpoint of {config.name}"
             + (f" from {source}" if source else "")
-            + f": of the names expected, it has {evidence}. Its first is {first!r}"
+            + f": of the expected names it has {evidence}. Its first name is {first!r}"
         )
     if source is None:
         alike = [each for each in candidates if each.share == best.share]
@@ -82,7 +83,7 @@ def find_spelling(
         evidence += reason
     if len(best.prefixes) > 1 and best.prefixes[1][1] == best.found:
         places = " and ".join(repr(prefix) for prefix, _ in best.prefixes[:2])
-        raise CheckpointError(f"{checkpoint.path} holds two networks alike, under {places}")
+        raise CheckpointError(f"{checkpoint.path} has two such networks, under {places}")
     prefix = best.prefixes[0][0]
     rules = [rule._replace(source=prefix + rule.source) for rule in best.rules]
     return Spelling(best.name, best.source, rules, Foreign(checkpoint, prefix, config), evidence)
@@ -103,7 +104,7 @@ def _candidate(
 
 
 def _tails(name: str) -> Iterable[str]:
-    """The name, and what is left of it inside each model that the layer may lie in."""
+    """The name, and its rest inside each model that may contain the layer."""
     yield name
     while "/" in name:
         name = name.partition("/")[2]
@@ -113,7 +114,7 @@ def _tails(name: str) -> Iterable[str]:
 def _decided(
     alike: list[_Candidate], checkpoint: Checkpoint, config: ModelConfig, profile: str | None
 ) -> tuple[_Candidate, str]:
-    """One of the candidates that have equally many names, and why."""
+    """One of several candidates with equally many names, and why."""
     if all(each.source is alike[0].source for each in alike):
         return alike[0], ""
     of_profile = [each for each in alike if each.source.profile == profile]
@@ -129,10 +130,6 @@ def _decided(
     sources = " or ".join(f"--source {each.name}" for each in alike)
     profiles = " or ".join(f"profile={each.source.profile!r}" for each in alike)
     raise CheckpointError(
-        f"{checkpoint.path} can be of {' or '.join(each.name for each in alike)}, which have the "
-        f"same names and other numbers: say which, by {sources}; in Python, by {profiles}"
+        f"{checkpoint.path} may be from {' or '.join(each.name for each in alike)}, which use the "
+        f"same names for different numbers: say which with {sources}; in Python, with {profiles}"
     )
-
-
-def _list(spellings: Mapping[str, Source]) -> str:
-    return ", ".join(spellings)

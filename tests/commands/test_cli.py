@@ -1,5 +1,6 @@
 import json
 import os
+import runpy
 import subprocess
 import sys
 from functools import partial
@@ -36,7 +37,7 @@ def run_process(*arguments):
 
 
 def refused(*arguments):
-    """The message of a run that a user's mistake ends."""
+    """Runs a command with a user's mistake, and returns its message."""
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
@@ -62,7 +63,7 @@ def coffee():
 
 @pytest.fixture
 def small_model(tmp_path):
-    """A saved classifier of two colours, as fine-tuning would leave it."""
+    """A saved classifier of two colours, as fine-tuning would save it."""
     pixels = keras.Input((8, 8, 3))
     preset = keras_effnets.Preset(crop=8, resize=8, mean=(0, 0, 0), std=(255, 255, 255))
     x = keras_effnets.layers.Preprocessing(preset, name="preprocessing")(pixels)
@@ -111,7 +112,7 @@ def test_list_filters(arguments, wanted):
     assert [row["name"] for row in json.loads(out)] == wanted
 
 
-def test_list_json_has_everything_and_null_for_what_is_not_published():
+def test_list_json_has_null_for_unpublished_values():
     rows = {row["name"]: row for row in json.loads(run("list", "--json")[1])}
     assert rows["efficientnet_lite3"] == {
         "name": "efficientnet_lite3",
@@ -137,7 +138,7 @@ def test_list_mistakes_and_nothing_found():
     assert "EfficientNet-Lite, " in message
     for count in ("5X", "", "-3", "nanM", "1e400M"):
         assert f"{count!r}" in refused("list", "--max-parameters", count)
-    assert run("list", "capsnet*") == (0, "", "no model fits\n")
+    assert run("list", "capsnet*") == (0, "", "no model matches\n")
 
 
 def test_info_shows_paper_config_and_every_set():
@@ -172,7 +173,7 @@ def test_info_json():
     ("wrong", "right"),
     [("resnet51", "did you mean resnet50, "), ("nothing like it", "there are alexnet_2012, ")],
 )
-def test_unknown_model_is_named_with_those_there_are(cat, tmp_path, wrong, right):
+def test_an_unknown_model_is_named_with_suggestions(cat, tmp_path, wrong, right):
     commands = [["info", wrong], ["predict", cat, "-m", wrong], ["evaluate", tmp_path, "-m", wrong]]
     for arguments in commands:
         message = refused(*arguments)
@@ -184,8 +185,8 @@ def test_predict_names_what_is_there(lite0, cat, coffee):
     code, out, err = run("predict", cat, coffee, "--model", lite0, "--top", "3")
     assert (code, err) == (0, "")
     head, *lines = out.splitlines()
-    assert head.split() == ["Picture", "Class", "Score"]
-    # In a pipe every line stands for itself.
+    assert head.split() == ["Image", "Class", "Score"]
+    # In a pipe every line has the path.
     assert [line.split()[0] for line in lines] == [str(cat)] * 3 + [str(coffee)] * 3
     assert any(name in lines[0] for name in ("tabby", "tiger cat", "Egyptian cat"))
     assert "espresso" in lines[3]
@@ -254,11 +255,11 @@ def test_predict_mistakes(small_model, tmp_path):
     red = colour(tmp_path / "red.png", RED)
     (tmp_path / "empty").mkdir()
     assert "missing.png: there is no such" in refused("predict", "missing.png", "-m", small_model)
-    assert "no pictures" in refused("predict", tmp_path / "empty", "-m", small_model)
+    assert "no images" in refused("predict", tmp_path / "empty", "-m", small_model)
     wrong = ("predict", red, "-m", small_model, "--sheet")
     assert "'a.jpg'" in refused(*wrong, "a.jpg")
     assert "there is no folder" in refused(*wrong, tmp_path / "missing" / "a.png")
-    assert "brings its own" in refused("predict", red, "-m", small_model, "-w", "imagenet")
+    assert "has its own weights" in refused("predict", red, "-m", small_model, "-w", "imagenet")
 
 
 def test_weights_that_are_not_there(tmp_path):
@@ -267,7 +268,7 @@ def test_weights_that_are_not_there(tmp_path):
     assert "'imagnet'" in message
     assert "EFFICIENTNET_PYTORCH" in message
     assert "no such file" in refused("predict", red, "-m", LITE0, "-w", tmp_path / "a.pth")
-    # Random weights would answer, and mean nothing.
+    # Random weights would give meaningless answers.
     assert "--weights" in refused("predict", red, "-m", "efficientnet_lite3")
     assert "no such file" in refused("predict", red, "-m", tmp_path / "a.keras")
     (tmp_path / "a.keras").write_bytes(b"PK\x03\x04 cut")
@@ -325,8 +326,8 @@ def test_evaluate_counts_and_names_broken_pictures(small_model, colour_folders):
     broken.write_text("not a picture")
     code, out, err = run("evaluate", colour_folders, "-m", small_model)
     assert code == 1
-    assert err.startswith(f"{broken}: can't be read as a picture")
-    assert "broken    1, not counted" in out
+    assert err.startswith(f"{broken}: can't be read as an image")
+    assert "broken  1 unreadable, not counted" in out
     code, out, _ = run("evaluate", colour_folders, "-m", small_model, "--json")
     result = json.loads(out)
     assert (code, result["pictures"], result["top1"]) == (1, 5, 80)
@@ -335,12 +336,12 @@ def test_evaluate_counts_and_names_broken_pictures(small_model, colour_folders):
 
 def test_evaluate_with_nothing_to_read(small_model, tmp_path):
     (tmp_path / "red").mkdir()
-    assert "no pictures" in refused("evaluate", tmp_path, "-m", small_model)
+    assert "no images" in refused("evaluate", tmp_path, "-m", small_model)
     assert "no such folder" in refused("evaluate", tmp_path / "missing", "-m", small_model)
     (tmp_path / "red" / "a.png").touch()
     code, out, err = run("evaluate", tmp_path, "-m", small_model)
     assert (code, out) == (1, "")
-    assert "none of the 1 pictures" in err
+    assert "none of the 1 images" in err
 
 
 def test_control_codes_in_a_file_name_stay_off_the_terminal(small_model, tmp_path):
@@ -364,13 +365,13 @@ def test_exit_codes(monkeypatch, error, code, message):
     def fail(name):
         raise error
 
-    monkeypatch.setattr("keras_effnets.commands.listing.model_info", fail)
+    monkeypatch.setattr("keras_effnets.commands.info.model_info", fail)
     assert run("info", LITE0) == (code, "", message)
 
 
 def test_a_terminal_gets_rules_and_each_path_once(small_model, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    table = terminal.listing("Name", ">Count")
+    table = terminal.column_table("Name", ">Count")
     table.add_row(terminal.literal("[b]x"), "1")
     terminal.show(table)
     out = capsys.readouterr().out
@@ -397,13 +398,20 @@ def test_the_entry_point_tells_what_there_is_and_what_is_wrong():
     assert done.stderr.splitlines()[-1].startswith(wrong)
 
 
+def test_python_dash_m_runs_the_command(monkeypatch):
+    runs = []
+    monkeypatch.setattr(cli, "main", lambda: runs.append("main"))
+    runpy.run_module("keras_effnets", run_name="__main__")
+    assert runs == ["main"]
+
+
 def test_unknown_options_are_the_users_mistake():
     code, out, err = run("list", "--nonsense")
     assert (code, out) == (2, "")
     assert "--nonsense" in err
 
 
-def test_a_closed_pipe_is_no_error_message():
+def test_a_closed_pipe_gives_no_error_message():
     command = Path(sys.executable).with_name("keras-effnets")
     reader, writer = os.pipe()
     os.close(reader)

@@ -7,7 +7,7 @@ from keras_effnets.data import Pictures
 
 @pytest.fixture
 def write():
-    """Writes a small picture, unlike any with another number; returns its path."""
+    """Writes a small image that depends on the number; returns its path."""
 
     def write_one(path, number=0, size=(12, 10)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -20,6 +20,6 @@ def write():
 
 @pytest.fixture
 def twenty(tmp_path, write):
-    """Twenty pictures of two classes."""
+    """Twenty images of two classes."""
     paths = [str(write(tmp_path / f"{index}.png", index, (40, 30))) for index in range(20)]
     return Pictures(tuple(paths), np.arange(20) % 2, ("even", "odd"))

@@ -117,7 +117,7 @@ def test_names_are_checked():
     assert check_augmentations(["flip", "crop", "flip"]) == ("flip", "crop")
     assert check_augmentations("mixup") == ("mixup",)
     known = "flip, crop, randaugment, mixup, cutmix"
-    with pytest.raises(ValueError, match=f"augment='rotate': expected of {known}"):
+    with pytest.raises(ValueError, match=f"augment='rotate': expected some of {known}"):
         check_augmentations(["flip", "rotate"])
 
 
@@ -125,7 +125,7 @@ JAX = """
 import hashlib, sys
 import numpy as np
 from keras_effnets.data import AUGMENTATIONS, Pictures, batches
-from keras_effnets.preset import Preset
+from keras_effnets.images.preset import Preset
 
 paths = tuple(sys.argv[1:])
 pictures = Pictures(paths, np.arange(len(paths)) % 2, ("a", "b"))

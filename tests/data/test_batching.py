@@ -50,7 +50,7 @@ def test_photographs_are_as_load_image_has_them(interpolation):
 
 
 def odd_pictures(folder):
-    """Pictures that TensorFlow's own decoders refuse, turn or blend otherwise."""
+    """Images that TensorFlow's own decoders refuse, rotate or blend differently."""
     values = np.random.default_rng(0).integers(0, 256, (60, 80, 4), np.uint8)
     rgb, rgba = Image.fromarray(values[..., :3]), Image.fromarray(values, "RGBA")
     turned = Image.Exif()
@@ -185,7 +185,10 @@ def test_a_model_fits(twenty):
         ({"seed": -1}, "seed=-1: expected an integer of 0 or more"),
         ({"epoch": -1}, "epoch=-1: expected an integer of 0 or more"),
         ({"mixed": 1.5}, r"mixed=1\.5: expected a number from 0 to 1"),
-        ({"augment": ["flop"], "training": True}, "augment='flop': expected of flip, crop, randa"),
+        (
+            {"augment": ["flop"], "training": True},
+            "augment='flop': expected some of flip, crop",
+        ),
     ],
 )
 def test_wrong_arguments(twenty, options, message):
@@ -194,12 +197,12 @@ def test_wrong_arguments(twenty, options, message):
 
 
 def test_no_pictures():
-    with pytest.raises(ValueError, match="pictures: there are none"):
+    with pytest.raises(ValueError, match="there are no images"):
         batches(Pictures((), np.array([]), ("a",)), SMALL, batch_size=8)
 
 
 def test_importing_brings_no_datasets():
     code = "import sys, keras_effnets.data; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "keras_effnets.data.dogs_tfds" in run.stdout.split()
+    assert "keras_effnets.data.stanford_dogs" in run.stdout.split()
     assert not {"tensorflow_datasets", "scipy.io"} & set(run.stdout.split())

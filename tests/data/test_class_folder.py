@@ -8,7 +8,7 @@ from keras_effnets.data import Pictures, Splits, class_folders, open_data
 
 @pytest.fixture
 def make(tmp_path, write):
-    """A folder of pictures with these names; those that end in a slash are empty folders."""
+    """Makes images with these names; names that end in a slash are empty folders."""
 
     def make_all(*names):
         for index, name in enumerate(names):
@@ -65,8 +65,8 @@ def test_given_classes_set_the_order(make):
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["a"], "none in classes alone, b in folders alone"),
-        (["a", "b", "c"], "c in classes alone, none in folders alone"),
+        (["a"], "none only in classes, b only in folders"),
+        (["a", "b", "c"], "c only in classes, none only in folders"),
         (["a", "b", "b"], "classes: b named twice"),
     ],
 )
@@ -78,16 +78,19 @@ def test_classes_that_contradict_the_folder(make, classes, message):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["a/"], "the folder holds no pictures"),
-        (["1.png"], r"the pictures \(1.png\) are in no class folders"),
-        (["a/1.png", "2.png"], r"both pictures \(2.png, …\) and folders of pictures"),
-        (["test/a/1.png", "val/a/1.png"], "there is test, val and no train beside it"),
-        (["train/a/1.png", "val/a/1.png", "valid/a/1.png"], "both val and valid are validation"),
-        (["train/a/1.png", "test/a/1.png", "dev/a/1.png"], "dev beside test, train; expected"),
-        (["train/a/", "test/a/1.png"], "train: the folder holds no pictures"),
+        (["a/"], "the folder contains no images"),
+        (["1.png"], r"images \(1.png\) outside class folders"),
+        (["a/1.png", "2.png"], r"both images \(2.png, …\) and subfolders of images"),
+        (["test/a/1.png", "val/a/1.png"], "there is test, val but no train folder"),
+        (["train/a/1.png", "val/a/1.png", "valid/a/1.png"], "val and valid are both validation"),
+        (
+            ["train/a/1.png", "test/a/1.png", "dev/a/1.png"],
+            "dev beside test, train; expected",
+        ),
+        (["train/a/", "test/a/1.png"], "train: the folder contains no images"),
         (
             ["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"],
-            "train and test in .* have other classes: b in train alone, c in test alone",
+            "the classes of train and test in .* differ: b only in train, c only in test",
         ),
     ],
 )
@@ -143,5 +146,5 @@ def test_pictures_that_make_no_sense(targets, classes, message):
 
 def test_parts_of_other_classes():
     one, other = (Pictures(("x",), np.array([0]), (name,)) for name in "ab")
-    with pytest.raises(ValueError, match="train and test have other classes: a against b"):
+    with pytest.raises(ValueError, match="the classes of train and test differ: a against b"):
         Splits(one, test=other)

@@ -5,7 +5,7 @@ from keras_effnets.data import Pictures, folds, split
 
 
 def made(*counts):
-    """So many pictures of each class, mixed."""
+    """Images with this number in each class, shuffled."""
     targets = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     paths = tuple(f"{index}.jpg" for index in range(len(targets)))
     return Pictures(paths, targets, tuple(f"class {index}" for index in range(len(counts))))
@@ -71,5 +71,5 @@ def test_folds_depend_on_their_seed_alone():
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_too_few_or_too_many_folds(count):
-    with pytest.raises(ValueError, match=f"count={count}: expected 2 to 4, the pictures"):
+    with pytest.raises(ValueError, match=f"count={count}: expected 2 to 4, the number of images"):
         folds(made(4), count, 0)

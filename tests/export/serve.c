@@ -1,4 +1,4 @@
-/* Loads a SavedModel by TensorFlow's C API, runs its default signature on float pictures read
+/* Loads a SavedModel by TensorFlow's C API, runs its default signature on float images read
    from a file, and prints the probabilities. Names and sizes come as arguments. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ static TF_Output tensor(TF_Graph *graph, const char *name, int index) {
   return output;
 }
 
-/* arguments: folder, pictures, input's operation, output's operation and index, B, H, W, C */
+/* arguments: folder, images, input's operation, output's operation and index, B, H, W, C */
 int main(int count, char **arguments) {
   if (count != 10) return 2;
   int64_t shape[4];
@@ -35,16 +35,16 @@ int main(int count, char **arguments) {
       options, NULL, arguments[1], tags, 1, graph, NULL, status);
   check(status);
 
-  TF_Tensor *pictures = TF_AllocateTensor(TF_FLOAT, shape, 4, values * sizeof(float));
+  TF_Tensor *images = TF_AllocateTensor(TF_FLOAT, shape, 4, values * sizeof(float));
   FILE *file = fopen(arguments[2], "rb");
-  if (file == NULL || fread(TF_TensorData(pictures), sizeof(float), values, file) != values)
+  if (file == NULL || fread(TF_TensorData(images), sizeof(float), values, file) != values)
     return 2;
   fclose(file);
 
   TF_Output input = tensor(graph, arguments[3], 0);
   TF_Output output = tensor(graph, arguments[4], atoi(arguments[5]));
   TF_Tensor *result = NULL;
-  TF_SessionRun(session, NULL, &input, &pictures, 1, &output, &result, 1, NULL, 0, NULL, status);
+  TF_SessionRun(session, NULL, &input, &images, 1, &output, &result, 1, NULL, 0, NULL, status);
   check(status);
 
   const float *probabilities = TF_TensorData(result);
@@ -52,7 +52,7 @@ int main(int count, char **arguments) {
   for (size_t index = 0; index < size; index++) printf("%.9g\n", probabilities[index]);
 
   TF_DeleteTensor(result);
-  TF_DeleteTensor(pictures);
+  TF_DeleteTensor(images);
   TF_CloseSession(session, status);
   check(status);
   TF_DeleteSession(session, status);

@@ -1,4 +1,4 @@
-"""What holds for every exporter of a file."""
+"""Properties of every exporter that writes a file."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from keras_effnets.export import (
     runtimes,
 )
 from keras_effnets.export.artifact import beside
-from keras_effnets.export.parity import probe_pictures, reference_outputs
+from keras_effnets.export.parity import probe_images, reference_outputs
 
 EXPORTERS = {
     ".tflite": (export_litert, runtimes.LiteRT, "ai_edge_litert", "litert"),
@@ -31,7 +31,7 @@ EXPORTERS = {
 
 @pytest.fixture(params=EXPORTERS)
 def suffix(request):
-    """Each format in turn, by the ending of its files."""
+    """Each format in turn, by the suffix of its files."""
     return request.param
 
 
@@ -41,19 +41,19 @@ def model():
 
 
 def check(family, suffix, folder):
-    """Exports a family, and compares what it gives with the model once more, by hand."""
+    """Exports a family, and compares its outputs with the model's once more, by hand."""
     keras.utils.set_random_seed(1)
     model = artifacts.living(family)
     export, session, *_ = EXPORTERS[suffix]
     path = folder / f"{family}{suffix}"
     artifact = export(model, path)
-    pictures = probe_pictures(model.input_shape[1:], 3)
-    reference = reference_outputs(model, pictures)
-    assert np.ptp(reference, axis=0).max() > 0.05, "the reference says the same of all pictures"
-    # Another batch than it was checked with, and one picture.
+    images = probe_images(model.input_shape[1:], 3)
+    reference = reference_outputs(model, images)
+    assert np.ptp(reference, axis=0).max() > 0.05, "the reference is the same for all images"
+    # A batch size that it was not checked with, and a single image.
     opened = session(path)
     for count in (3, 1):
-        outputs = opened.scores(pictures[:count])
+        outputs = opened.scores(images[:count])
         difference = np.abs(outputs - reference[:count]).max() / np.abs(reference).max()
         assert difference <= 1e-3
     assert artifact.parity.max_difference <= 1e-3
@@ -95,12 +95,12 @@ def test_the_description_says_how_to_use_it(model, suffix, tmp_path):
     assert values["release"] == keras_effnets.__version__
     assert str(artifact.parity) == (
         f"differs by at most {artifact.parity.max_difference:.1e} of the largest logit, the same "
-        "first class for 100% of 4 pictures"
+        "first class for 100% of 4 images"
     )
 
 
 def test_beyond_tolerance_nothing_is_left(model, suffix, tmp_path):
-    with pytest.raises(ParityError, match=r"at most 0\.0e\+00 is allowed; it was not kept"):
+    with pytest.raises(ParityError, match=r"at most 0\.0e\+00 is allowed; the file was not kept"):
         EXPORTERS[suffix][0](model, tmp_path / f"m{suffix}", tolerance=0.0)
     assert artifacts.left_in(tmp_path) == []
 
@@ -114,12 +114,12 @@ def test_a_failure_leaves_what_was_there(model, suffix, tmp_path):
     assert artifacts.left_in(tmp_path) == [path.name]
 
 
-def test_it_is_compared_on_the_pictures_given(model, suffix, tmp_path):
-    pictures = np.full((7, 16, 16, 3), 120, np.uint8)
-    artifact = EXPORTERS[suffix][0](model, tmp_path / f"m{suffix}", pictures=pictures)
+def test_it_is_compared_on_the_images_given(model, suffix, tmp_path):
+    images = np.full((7, 16, 16, 3), 120, np.uint8)
+    artifact = EXPORTERS[suffix][0](model, tmp_path / f"m{suffix}", pictures=images)
     assert artifact.parity.pictures == 7
     with pytest.raises(ValueError, match=r"pictures have shape \(7, 8, 8, 3\): expected"):
-        EXPORTERS[suffix][0](model, tmp_path / f"m{suffix}", pictures=pictures[:, ::2, ::2])
+        EXPORTERS[suffix][0](model, tmp_path / f"m{suffix}", pictures=images[:, ::2, ::2])
 
 
 def test_wrong_paths_are_refused(model, suffix, tmp_path):
@@ -154,7 +154,7 @@ def test_a_missing_engine_is_an_error_with_the_line_that_installs_it(
     assert artifacts.left_in(tmp_path) == []
 
 
-def test_models_that_are_no_classifiers_of_pictures_are_refused(suffix, tmp_path):
+def test_models_that_do_not_take_images_are_refused(suffix, tmp_path):
     vector = keras.Input((4,))
     dense = keras.Model(vector, keras.layers.Dense(2)(vector), name="vectors")
     anything = keras.Input((None, None, 3))
@@ -162,7 +162,7 @@ def test_models_that_are_no_classifiers_of_pictures_are_refused(suffix, tmp_path
     export = EXPORTERS[suffix][0]
     with pytest.raises(ValueError, match=r"'vectors' takes \(None, 4\).*expected one input"):
         export(dense, tmp_path / f"m{suffix}")
-    with pytest.raises(ValueError, match="'sizeless' takes pictures of any size and has no preset"):
+    with pytest.raises(ValueError, match="'sizeless' takes images of any size and has no preset"):
         export(pooled, tmp_path / f"m{suffix}")
 
 

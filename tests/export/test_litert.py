@@ -12,16 +12,16 @@ import keras_effnets
 from keras_effnets.export import Artifact, export_litert
 from keras_effnets.export.artifact import beside
 from keras_effnets.export.runtimes import LiteRT
-from keras_effnets.images.folders import LabelledPicture
+from keras_effnets.images.folders import LabelledImage
+from keras_effnets.images.model_interface import model_preset
 from keras_effnets.images.preprocessing import load_image
-from keras_effnets.prediction.evaluation import model_preset
 
 RNG = np.random.default_rng(0)
 COLOURS = {"red": (200, 30, 20), "green": (30, 190, 40), "blue": (20, 40, 210)}
 
 
 def coloured(folder, per_class=2):
-    """Class folders of noisy red, green and blue pictures."""
+    """Class folders of noisy red, green and blue images."""
     for name, rgb in COLOURS.items():
         (folder / name).mkdir(parents=True)
         for number in range(per_class):
@@ -32,7 +32,7 @@ def coloured(folder, per_class=2):
 
 
 def dtypes(path, *names):
-    """Types of all tensors, weights too, that have one of the names in their own."""
+    """Types of all tensors, weights too, whose names contain one of the given names."""
     tensors = Interpreter(model_path=str(path)).get_tensor_details()
     return {
         tensor["dtype"].__name__
@@ -46,7 +46,7 @@ def model():
     return artifacts.tiny()
 
 
-def test_int8_says_what_it_costs(model, tmp_path):
+def test_int8_reports_its_cost(model, tmp_path):
     calibration = coloured(tmp_path / "calibration", 4)
     labelled = coloured(tmp_path / "labelled", 3)
     path = tmp_path / "m.tflite"
@@ -69,8 +69,8 @@ def test_int8_takes_files_and_arrays(model, tmp_path):
     by_files, by_pixels = (tmp_path / f"{name}.tflite" for name in ("files", "pixels"))
     export_litert(model, by_files, "int8", calibration=files)
     export_litert(model, by_pixels, "int8", calibration=pixels.astype(np.uint8))
-    picture = pixels[:1]
-    assert np.array_equal(LiteRT(by_files).scores(picture), LiteRT(by_pixels).scores(picture))
+    image = pixels[:1]
+    assert np.array_equal(LiteRT(by_files).scores(image), LiteRT(by_pixels).scores(image))
 
 
 def test_a_model_that_does_not_normalise_is_calibrated_as_it_is_run(tmp_path):
@@ -95,34 +95,34 @@ def test_layers_are_kept_in_float(model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quantize": "int8"}, "calibration=None: int8 needs real pictures"),
-        ({"quantize": "int8", "calibration": []}, r"calibration=\[\]: int8 needs pictures"),
+        ({"quantize": "int8"}, "calibration=None: int8 needs real images"),
+        ({"quantize": "int8", "calibration": []}, r"calibration=\[\]: int8 needs images"),
         (
             {"quantize": "int8", "calibration": np.zeros((2, 8, 8, 3))},
             r"calibration has shape \(2, 8, 8, 3\)",
         ),
         ({"quantize": "int4"}, "quantize='int4': expected one of"),
-        ({"calibration": "pictures"}, "are for 'int8' alone"),
-        ({"keep_float": ["conv"]}, "are for 'int8' alone"),
+        ({"calibration": "images"}, "are for 'int8' only"),
+        ({"keep_float": ["conv"]}, "are for 'int8' only"),
         (
             {"quantize": "int8", "calibration": np.zeros((1, 16, 16, 3)), "keep_float": ["kernel"]},
             "keep_float: there is no layer 'kernel'; the folded model has preprocessing, conv",
         ),
         (
             {"quantize": "int8", "calibration": np.zeros((1, 16, 16, 3)), "labelled": []},
-            r"labelled=\[\]: there are no pictures",
+            r"labelled=\[\]: there are no images",
         ),
     ],
 )
-def test_what_does_not_do_is_refused(model, tmp_path, options, message):
+def test_invalid_arguments_are_refused(model, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         export_litert(model, tmp_path / "m.tflite", **options)
     assert artifacts.left_in(tmp_path) == []
 
 
-def test_a_broken_picture_to_calibrate_by_is_named(model, tmp_path):
+def test_a_broken_calibration_image_is_named(model, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"broken\.png: can't be read as a picture"):
+    with pytest.raises(ValueError, match=r"broken\.png: can't be read as an image"):
         export_litert(model, tmp_path / "m.tflite", "int8", calibration=tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no such file or folder"):
         export_litert(model, tmp_path / "m.tflite", "int8", calibration=tmp_path / "none")
@@ -138,7 +138,7 @@ def test_nothing_is_printed(model, tmp_path, capfd):
 
 @pytest.mark.full
 def test_lite0_keeps_its_answers_in_int8(tmp_path):
-    """Real weights; calibrated on three of the photographs, tried on the other three."""
+    """Real weights; calibrated on three of the photographs, tested on the other three."""
     pretrained.checkpoint()
     model = keras_effnets.EfficientNetLite0()
     paths = photographs.paths()
@@ -151,7 +151,7 @@ def test_lite0_keeps_its_answers_in_int8(tmp_path):
         )
         for path in paths
     ]
-    labelled = [LabelledPicture(*pair) for pair in zip(paths[3:], best[3:], strict=True)]
+    labelled = [LabelledImage(*pair) for pair in zip(paths[3:], best[3:], strict=True)]
     rounded = export_litert(
         model, tmp_path / "b.tflite", "int8", calibration=paths[:3], labelled=labelled
     )

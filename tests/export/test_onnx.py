@@ -23,10 +23,10 @@ def test_any_batch_or_one(model, tmp_path):
     first = any_batch.graph.input[0].type.tensor_type.shape.dim[0]
     assert (first.dim_param, first.dim_value) == ("batch", 0)
     assert two.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 2
-    # Five pictures through a graph of two are three runs.
-    pictures = np.random.default_rng(0).uniform(0, 255, (5, 16, 16, 3)).astype(np.float32)
-    wanted = OnnxRuntime(tmp_path / "any.onnx").scores(pictures)
-    found = OnnxRuntime(tmp_path / "two.onnx").scores(pictures)
+    # Five images take three runs of a graph for two.
+    images = np.random.default_rng(0).uniform(0, 255, (5, 16, 16, 3)).astype(np.float32)
+    wanted = OnnxRuntime(tmp_path / "any.onnx").scores(images)
+    found = OnnxRuntime(tmp_path / "two.onnx").scores(images)
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
@@ -38,7 +38,7 @@ def test_the_opset_is_the_one_asked_for(model, tmp_path, opset):
 
 
 def test_the_graph_holds_no_batch_norm_and_one_transpose(tmp_path):
-    """Pictures come as (B, H, W, C): that is turned once, at the door."""
+    """Images come as (B, H, W, C) and are transposed once, at the input."""
     export_onnx(artifacts.living("mobilenet_v3"), tmp_path / "m.onnx")
     operators = [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
     assert "BatchNormalization" not in operators
@@ -53,6 +53,6 @@ def test_the_graph_holds_no_batch_norm_and_one_transpose(tmp_path):
         ({"batch": 0}, "batch=0: expected 1 or more"),
     ],
 )
-def test_what_does_not_do_is_refused(model, tmp_path, options, message):
+def test_invalid_arguments_are_refused(model, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         export_onnx(model, tmp_path / "m.onnx", **options)

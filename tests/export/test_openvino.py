@@ -23,12 +23,12 @@ def test_names_and_batch(model, tmp_path):
     assert any_batch.input("images").partial_shape[0].is_dynamic
     assert any_batch.output("scores").partial_shape[1].get_length() == 3
     assert list(two.input("images").shape) == [2, 16, 16, 3]
-    pictures = RNG.uniform(0, 255, (5, 16, 16, 3)).astype(np.float32)
-    wanted = OpenVINO(tmp_path / "any.xml").scores(pictures)
-    np.testing.assert_allclose(OpenVINO(tmp_path / "two.xml").scores(pictures), wanted, atol=1e-6)
+    images = RNG.uniform(0, 255, (5, 16, 16, 3)).astype(np.float32)
+    wanted = OpenVINO(tmp_path / "any.xml").scores(images)
+    np.testing.assert_allclose(OpenVINO(tmp_path / "two.xml").scores(images), wanted, atol=1e-6)
 
 
-def test_the_first_number_of_pictures_has_a_network_of_its_own(model, tmp_path, monkeypatch):
+def test_the_first_batch_size_is_compiled_for_itself(model, tmp_path, monkeypatch):
     export_openvino(model, tmp_path / "m.xml")
     compiled = []
     compile_model = openvino.Core.compile_model
@@ -38,16 +38,16 @@ def test_the_first_number_of_pictures_has_a_network_of_its_own(model, tmp_path, 
         return compile_model(core, network, device, options)
 
     monkeypatch.setattr(openvino.Core, "compile_model", recorded)
-    pictures = RNG.uniform(0, 255, (4, 16, 16, 3)).astype(np.float32)
-    wanted = model(pictures).numpy()
+    images = RNG.uniform(0, 255, (4, 16, 16, 3)).astype(np.float32)
+    wanted = model(images).numpy()
     session = OpenVINO(tmp_path / "m.xml")
     for count in (2, 1, 2, 4, 3, 2):
-        np.testing.assert_allclose(session.scores(pictures[:count]), wanted[:count], atol=1e-5)
+        np.testing.assert_allclose(session.scores(images[:count]), wanted[:count], atol=1e-5)
     assert compiled == ["2", "?"]
 
 
 def test_float32_is_forced(model, tmp_path, monkeypatch):
-    """OpenVINO would take bfloat16 by itself where the CPU has it."""
+    """OpenVINO would choose bfloat16 by itself where the CPU has it."""
     asked = []
     compile_model = openvino.Core.compile_model
 
@@ -76,7 +76,7 @@ def test_bfloat16_where_the_cpu_has_it(model, tmp_path, monkeypatch):
         export_openvino(model, tmp_path / "n.xml", "bfloat16")
 
 
-def test_int8_says_what_it_costs(tmp_path, capfd):
+def test_int8_reports_its_cost(tmp_path, capfd):
     calibration = RNG.integers(0, 255, (8, 16, 16, 3))
     path = tmp_path / "m.xml"
     artifact = export_openvino(artifacts.tiny(), path, "int8", calibration=calibration)
@@ -93,13 +93,13 @@ def test_int8_says_what_it_costs(tmp_path, capfd):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "int8"}, "calibration=None: int8 needs real pictures"),
+        ({"precision": "int8"}, "calibration=None: int8 needs real images"),
         ({"precision": "half"}, "precision='half': expected one of"),
-        ({"calibration": "pictures"}, "are for 'int8' alone"),
+        ({"calibration": "images"}, "are for 'int8' only"),
         ({"batch": -1}, "batch=-1: expected 1 or more"),
     ],
 )
-def test_what_does_not_do_is_refused(model, tmp_path, options, message):
+def test_invalid_arguments_are_refused(model, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         export_openvino(model, tmp_path / "m.xml", **options)
     assert artifacts.left_in(tmp_path) == []

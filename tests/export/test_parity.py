@@ -1,4 +1,4 @@
-"""How an artifact is compared with its model."""
+"""Comparing an artifact with its model."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def softmax(logits):
     return powers / powers.sum(-1, keepdims=True)
 
 
-def test_classes_that_get_next_to_nothing_count():
+def test_unlikely_classes_count():
     reference, other = softmax([[12, 0, -12]]), softmax([[12, 0, -11]])
     assert np.abs(other - reference).max() < 1e-6
     found = compare(reference, other)
@@ -24,7 +24,7 @@ def test_classes_that_get_next_to_nothing_count():
         compare(reference, other, tolerance=1e-3)
 
 
-def test_a_softmax_without_zeros_is_not_asked_of_what_is_rounded():
+def test_rounded_outputs_are_not_compared_as_logits():
     found = compare(softmax([[12, 0, -12]]), [[1, 0, 0]], exact=False)
     assert found.of == "output"
     assert found.max_difference < 1e-5
@@ -35,11 +35,11 @@ def test_logits_are_compared_as_they_are():
     assert (found.of, found.max_difference) == ("output", pytest.approx(1 / 8))
 
 
-def test_a_network_that_has_learnt_nothing_is_mere_rounding():
+def test_an_untrained_network_is_mere_rounding():
     assert compare(softmax([[1e-6, 0, 0]]), softmax([[0, 1e-6, 0]])).max_difference < 1e-5
 
 
 @pytest.mark.parametrize("outputs", [[[np.nan, 1]], [[0.5, 0.5], [0.5, 0.5]]])
-def test_what_cannot_be_compared(outputs):
-    with pytest.raises(ParityError, match=r"no finite numbers|shape"):
+def test_incomparable_outputs_are_refused(outputs):
+    with pytest.raises(ParityError, match=r"not all finite|shape"):
         compare(softmax([[1, 2]]), outputs)

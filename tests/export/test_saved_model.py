@@ -1,4 +1,4 @@
-"""What a server is given: two signatures, all of the model and none of Python."""
+"""A SavedModel for a server: two signatures, the whole model, no Python."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_effnets
 from keras_effnets.export import ParityError, export_saved_model
-from keras_effnets.export.parity import probe_pictures
+from keras_effnets.export.parity import probe_images
 from keras_effnets.export.serving.files import as_json
 from keras_effnets.layers import nested_layers
 from keras_effnets.layers.grouped_conv import GroupedConv2D
@@ -43,9 +43,9 @@ def served(root):
 
 
 def test_the_default_signature_gives_what_the_model_gives(model, served):
-    pictures = probe_pictures(model.input_shape[1:])
-    outputs = served["serving_default"](images=tf.constant(pictures))
-    expected = np.asarray(model(pictures, training=False))
+    images = probe_images(model.input_shape[1:])
+    outputs = served["serving_default"](images=tf.constant(images))
+    expected = np.asarray(model(images, training=False))
     assert np.ptp(expected, axis=0).max() > 1e-3
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
     np.testing.assert_array_equal(outputs["classes"], expected.argmax(-1))
@@ -53,8 +53,8 @@ def test_the_default_signature_gives_what_the_model_gives(model, served):
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_any_batch_is_served(model, served, batch):
-    pictures = probe_pictures(model.input_shape[1:], batch)
-    outputs = served["serving_default"](images=tf.constant(pictures))
+    images = probe_images(model.input_shape[1:], batch)
+    outputs = served["serving_default"](images=tf.constant(images))
     assert outputs["probabilities"].shape == (batch, 4)
 
 
@@ -88,8 +88,8 @@ def test_a_process_with_tensorflow_alone_serves_it(root, model):
         "np.save(sys.argv[3], outputs['probabilities'])\n"
         "assert not any(name.startswith('keras_effnets') for name in sys.modules)\n"
     )
-    pictures = probe_pictures(model.input_shape[1:])
-    np.save(root / "in.npy", pictures)
+    images = probe_images(model.input_shape[1:])
+    np.save(root / "in.npy", images)
     arguments = [root / "1", root / "in.npy", root / "out.npy"]
     subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
@@ -97,7 +97,7 @@ def test_a_process_with_tensorflow_alone_serves_it(root, model):
         cwd=root,
         env={"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": ""},
     )
-    expected = np.asarray(model(pictures, training=False))
+    expected = np.asarray(model(images, training=False))
     np.testing.assert_allclose(np.load(root / "out.npy"), expected, atol=1e-5)
 
 
@@ -117,7 +117,7 @@ def nodes(version):
     saved = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
     (graph,) = (meta.graph_def for meta in saved.meta_graphs)
     for function in graph.library.function:
-        # What restores variables, of which there are none, is every SavedModel's.
+        # Every SavedModel has functions to restore variables, even if it has no variables.
         if "restore" not in function.signature.name and "save" not in function.signature.name:
             assert "_XlaMustCompile" not in {k for k, v in function.attr.items() if v.b}
             yield from function.node_def
@@ -139,12 +139,12 @@ def test_grouped_convolutions_are_plain_ones(tmp_path):
     plain = [layer for layer in nested_layers(model) if type(layer) is keras.layers.Conv2D]
     convolutions = [node for node in nodes(version) if node.op == "Conv2D"]
     assert len(convolutions) == len(plain) + 3 * 4
-    pictures = probe_pictures(model.input_shape[1:])
+    images = probe_images(model.input_shape[1:])
     call = tf.saved_model.load(str(version)).signatures["serving_default"]
-    logits = np.asarray(model(pictures, training=False))
+    logits = np.asarray(model(images, training=False))
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(
-        call(images=tf.constant(pictures))["probabilities"], expected, atol=1e-5
+        call(images=tf.constant(images))["probabilities"], expected, atol=1e-5
     )
 
 
@@ -192,7 +192,7 @@ def test_versions_count_on_and_are_not_replaced_by_accident(tmp_path):
     assert export_saved_model(model, tmp_path).name == "4"
     assert export_saved_model(model, tmp_path, version=7).name == "7"
     before = (tmp_path / "7/saved_model.pb").stat().st_mtime_ns
-    with pytest.raises(FileExistsError, match="there is such a version; pass overwrite"):
+    with pytest.raises(FileExistsError, match="this version exists; pass overwrite"):
         export_saved_model(model, tmp_path, version=7)
     assert (tmp_path / "7/saved_model.pb").stat().st_mtime_ns == before
     export_saved_model(model, tmp_path, version=7, overwrite=True)
@@ -217,12 +217,12 @@ def test_whole_numbers_may_be_sent(tmp_path):
     model = small()
     version = export_saved_model(model, tmp_path, image_dtype="uint8")
     call = tf.saved_model.load(str(version)).signatures["serving_default"]
-    pictures = probe_pictures(model.input_shape[1:])
-    outputs = call(images=tf.constant(pictures, tf.uint8))["probabilities"]
-    np.testing.assert_allclose(outputs, model(pictures, training=False), atol=1e-5)
+    images = probe_images(model.input_shape[1:])
+    outputs = call(images=tf.constant(images, tf.uint8))["probabilities"]
+    np.testing.assert_allclose(outputs, model(images, training=False), atol=1e-5)
 
 
-def test_a_model_of_others_has_no_bytes_unless_told_its_preset(tmp_path):
+def test_a_model_without_a_preset_needs_one_to_serve_bytes(tmp_path):
     model = keras.Sequential(
         [keras.Input((20, 20, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
     )
@@ -234,13 +234,13 @@ def test_a_model_of_others_has_no_bytes_unless_told_its_preset(tmp_path):
     assert set(tf.saved_model.load(str(version)).signatures) == {"serving_default", "serve_bytes"}
 
 
-def test_what_the_model_does_not_normalise_is_normalised_for_bytes(tmp_path):
+def test_bytes_are_normalised_for_a_model_that_does_not(tmp_path):
     apart = small(include_preprocessing=False)
     preset = keras_effnets.Preset(crop=32, resize=32, mean=(1, 2, 3), std=(4, 5, 6))
     version = export_saved_model(apart, tmp_path, preset=preset)
-    picture = probe_pictures((32, 32, 3), 1)
-    expected = apart((picture - np.array([1, 2, 3])) / np.array([4, 5, 6]), training=False)
-    png = tf.io.encode_png(tf.constant(picture[0], tf.uint8))
+    image = probe_images((32, 32, 3), 1)
+    expected = apart((image - np.array([1, 2, 3])) / np.array([4, 5, 6]), training=False)
+    png = tf.io.encode_png(tf.constant(image[0], tf.uint8))
     serve = tf.saved_model.load(str(version)).signatures["serve_bytes"]
     scores = serve(image_bytes=png[None])["scores"][0]
     np.testing.assert_allclose(scores, np.sort(expected[0])[::-1], atol=1e-5)
@@ -257,9 +257,9 @@ def test_a_model_of_any_side_is_served_at_its_presets(tmp_path):
     [
         ({"version": 0}, "version=0 is not an integer of 1 or more"),
         ({"top": 0}, "top=0 is not"),
-        ({"labels": ["a"]}, r"labels=\['a'\]: expected 4 names"),
+        ({"labels": ["a"]}, "labels: 1 names, expected 4 names"),
         ({"image_dtype": "int8"}, "image_dtype='int8' is not one of"),
-        ({"preset": keras_effnets.Preset(crop=7, resize=7)}, "its crop is 7, and model"),
+        ({"preset": keras_effnets.Preset(crop=7, resize=7)}, "its crop is 7, but model"),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path, options, message):
@@ -271,5 +271,5 @@ def test_wrong_arguments_are_named(tmp_path, options, message):
 def test_a_model_of_several_outputs_is_refused(tmp_path):
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, [inputs, inputs], name="two")
-    with pytest.raises(ValueError, match=r"model='two' gives .*: expected one output"):
+    with pytest.raises(ValueError, match=r"model='two' returns .*: expected one output"):
         export_saved_model(model, tmp_path)

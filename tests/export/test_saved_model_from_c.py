@@ -13,7 +13,7 @@ from small_networks import living
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_effnets.export import export_saved_model
-from keras_effnets.export.parity import probe_pictures
+from keras_effnets.export.parity import probe_images
 
 HERE = Path(__file__).parent
 
@@ -23,8 +23,8 @@ def test_a_c_program_gives_the_models_probabilities(tmp_path):
     keras.utils.set_random_seed(1)
     model = living("mobilenet_v2")
     version = export_saved_model(model, tmp_path / "model")
-    pictures = probe_pictures(model.input_shape[1:], 3)
-    pictures.tofile(tmp_path / "pictures.bin")
+    images = probe_images(model.input_shape[1:], 3)
+    images.tofile(tmp_path / "images.bin")
     library = Path(tf.sysconfig.get_lib())
     program = tmp_path / "serve"
     compiler = ["cc", "-std=c11", "-Wall", "-Werror", "-I", tf.sysconfig.get_include()]
@@ -36,15 +36,15 @@ def test_a_c_program_gives_the_models_probabilities(tmp_path):
     signature = saved.meta_graphs[0].signature_def["serving_default"]
     given, _ = signature.inputs["images"].name.split(":")
     taken, index = signature.outputs["probabilities"].name.split(":")
-    shape = map(str, pictures.shape)
+    shape = map(str, images.shape)
     ran = subprocess.run(
-        [program, version, tmp_path / "pictures.bin", given, taken, index, *shape],
+        [program, version, tmp_path / "images.bin", given, taken, index, *shape],
         check=True,
         capture_output=True,
         text=True,
         env={**os.environ, "LD_LIBRARY_PATH": str(library), "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     found = np.array(ran.stdout.split(), np.float32).reshape(3, -1)
-    expected = np.asarray(model(pictures, training=False))
+    expected = np.asarray(model(images, training=False))
     assert np.ptp(expected, axis=0).max() > 1e-3
     np.testing.assert_allclose(found, expected, atol=1e-5)

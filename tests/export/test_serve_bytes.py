@@ -1,4 +1,4 @@
-"""Whole files in: what a server makes of them, good and bad, is what `load_image` makes."""
+"""Whole files, good and bad: a server reads them as `load_image` does."""
 
 import io
 
@@ -10,14 +10,14 @@ from PIL import Image
 from small_networks import living
 
 from keras_effnets.export import export_saved_model
-from keras_effnets.export.parity import probe_pictures
-from keras_effnets.export.serving.decoding import prepared_picture
+from keras_effnets.export.parity import probe_images
+from keras_effnets.export.serving.decoding import prepared_image
 from keras_effnets.images.preprocessing import load_image
 from keras_effnets.images.preset import INTERPOLATIONS, Preset
 
 
-def picture(width=90, height=70):
-    (pixels,) = probe_pictures((height, width, 3), 1)
+def wave_image(width=90, height=70):
+    (pixels,) = probe_images((height, width, 3), 1)
     return Image.fromarray(pixels.astype(np.uint8))
 
 
@@ -28,7 +28,7 @@ def encoded(image, kind, **options):
 
 
 def translucent(mode):
-    image = picture().convert(mode)
+    image = wave_image().convert(mode)
     alpha = np.random.default_rng(0).integers(0, 256, (70, 90), dtype=np.uint8)
     image.putalpha(Image.fromarray(alpha))
     return image
@@ -40,38 +40,38 @@ def sixteen_bits():
 
 
 FILES = {
-    "png": lambda: encoded(picture(), "PNG"),
-    "grey png": lambda: encoded(picture().convert("L"), "PNG"),
-    "palette png": lambda: encoded(picture().quantize(64), "PNG"),
+    "png": lambda: encoded(wave_image(), "PNG"),
+    "grey png": lambda: encoded(wave_image().convert("L"), "PNG"),
+    "palette png": lambda: encoded(wave_image().quantize(64), "PNG"),
     "translucent png": lambda: encoded(translucent("RGB"), "PNG"),
     "translucent grey png": lambda: encoded(translucent("L"), "PNG"),
     "16-bit png": lambda: encoded(sixteen_bits(), "PNG"),
-    "one pixel": lambda: encoded(picture().resize((1, 1)), "PNG"),
-    "tall": lambda: encoded(picture(40, 200), "PNG"),
-    "bmp": lambda: encoded(picture(), "BMP"),
-    "gif": lambda: encoded(picture().quantize(64), "GIF"),
+    "one pixel": lambda: encoded(wave_image().resize((1, 1)), "PNG"),
+    "tall": lambda: encoded(wave_image(40, 200), "PNG"),
+    "bmp": lambda: encoded(wave_image(), "BMP"),
+    "gif": lambda: encoded(wave_image().quantize(64), "GIF"),
     "animation": lambda: encoded(
-        picture(), "GIF", save_all=True, append_images=[picture().rotate(90)]
+        wave_image(), "GIF", save_all=True, append_images=[wave_image().rotate(90)]
     ),
-    "webp": lambda: encoded(picture(), "WEBP", lossless=True),
-    "jpeg": lambda: encoded(picture(), "JPEG"),
-    "grey jpeg": lambda: encoded(picture().convert("L"), "JPEG"),
-    "cmyk jpeg": lambda: encoded(picture().convert("CMYK"), "JPEG"),
-    "progressive jpeg": lambda: encoded(picture(), "JPEG", progressive=True),
+    "webp": lambda: encoded(wave_image(), "WEBP", lossless=True),
+    "jpeg": lambda: encoded(wave_image(), "JPEG"),
+    "grey jpeg": lambda: encoded(wave_image().convert("L"), "JPEG"),
+    "cmyk jpeg": lambda: encoded(wave_image().convert("CMYK"), "JPEG"),
+    "progressive jpeg": lambda: encoded(wave_image(), "JPEG", progressive=True),
 }
 PRESET = Preset(crop=48, resize=56, interpolation="bicubic")
 
 
 @pytest.fixture(scope="module")
 def graphs():
-    """The graph of each preset, traced once."""
+    """Traces the graph of each preset once."""
     traced = {}
 
     def prepare(data, preset=PRESET):
         if preset not in traced:
-            traced[preset] = tf.function(
-                lambda x: prepared_picture(x, preset)
-            ).get_concrete_function(tf.TensorSpec((), tf.string))
+            traced[preset] = tf.function(lambda x: prepared_image(x, preset)).get_concrete_function(
+                tf.TensorSpec((), tf.string)
+            )
         return traced[preset](tf.constant(data)).numpy()
 
     return prepare
@@ -83,7 +83,7 @@ def test_every_kind_of_file_is_read_as_load_image_reads_it(graphs, kind):
     found, expected = graphs(data), load_image(data, PRESET)
     assert found.shape == expected.shape
     assert np.abs(found - expected).mean() <= 1
-    assert np.abs(found - expected).max() <= 16  # what overshoots an edge, before it is rounded
+    assert np.abs(found - expected).max() <= 16  # the overshoot at an edge, before rounding
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
@@ -102,11 +102,11 @@ def test_a_turned_jpeg_is_turned_back(graphs, orientation, endian):
     exif.endian = endian
     exif[0x010F] = "a maker whose name does not fit into its entry"
     exif[0x0112] = orientation
-    data = encoded(picture(), "JPEG", exif=exif, quality=95)
+    data = encoded(wave_image(), "JPEG", exif=exif, quality=95)
     expected = load_image(data, PRESET)
     assert np.abs(graphs(data) - expected).mean() <= 1
     if orientation > 1:
-        upright = load_image(encoded(picture(), "JPEG", quality=95), PRESET)
+        upright = load_image(encoded(wave_image(), "JPEG", quality=95), PRESET)
         assert np.abs(expected - upright).mean() > 5
 
 
@@ -114,7 +114,7 @@ def test_a_turned_jpeg_is_turned_back(graphs, orientation, endian):
 def test_damaged_exif_data_is_no_reason_to_fail(graphs, cut):
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = bytearray(encoded(picture(), "JPEG", exif=exif))
+    data = bytearray(encoded(wave_image(), "JPEG", exif=exif))
     start = data.index(b"Exif\x00\x00") + cut
     data[start : start + 6] = b"\xff" * 6
     assert graphs(bytes(data)).shape == (48, 48, 3)
@@ -139,8 +139,8 @@ def test_names_and_scores_are_the_models(serve):
     preset = serve.model.get_layer("preprocessing").preset
     files = [FILES[kind]() for kind in ("png", "tall", "webp")]
     outputs = serve(files)
-    pictures = np.stack([load_image(data, preset) for data in files])
-    expected = np.asarray(serve.model(pictures, training=False))
+    images = np.stack([load_image(data, preset) for data in files])
+    expected = np.asarray(serve.model(images, training=False))
     best = np.argsort(-expected, axis=1)
     np.testing.assert_array_equal(outputs["classes"], best)
     names = np.array([b"a", b"b", b"c", b"d"])[best]
@@ -151,7 +151,7 @@ def test_names_and_scores_are_the_models(serve):
 
 BAD = {
     "nothing": lambda: b"",
-    "text": lambda: b"not a picture",
+    "text": lambda: b"not an image",
     "a truncated jpeg": lambda: FILES["jpeg"]()[:600],
     "a truncated png": lambda: FILES["png"]()[:600],
     "a header alone": lambda: FILES["png"]()[:20],
@@ -159,7 +159,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_one_bad_file_fails_its_batch_and_no_other(serve, kind):
+def test_one_bad_file_fails_only_its_own_batch(serve, kind):
     good = FILES["png"]()
     before = serve([good] * 9)
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -168,7 +168,7 @@ def test_one_bad_file_fails_its_batch_and_no_other(serve, kind):
     np.testing.assert_array_equal(after["scores"], before["scores"])
 
 
-def test_a_picture_too_narrow_is_refused(graphs):
+def test_an_image_too_narrow_is_refused(graphs):
     data = encoded(Image.new("RGB", (1, 60_000)), "PNG")
     with pytest.raises(ValueError, match="too narrow"):
         load_image(data, PRESET)

@@ -1,8 +1,8 @@
 """The example's clients against servers that speak TF Serving's protocols.
 
-TF Serving itself does not run here: a stand-in answers for it on loopback. For gRPC it is built on
-the real service definition, so that the messages are the protocol's own; for REST it reads and
-writes the JSON that TF Serving documents. Both run the exported model.
+TF Serving itself does not run here: a stand-in on loopback replaces it. For gRPC it implements the
+real service definition, so that the messages are the protocol's own; for REST it reads and writes
+the JSON that TF Serving documents. Both run the exported model.
 """
 
 import base64
@@ -23,7 +23,7 @@ from small_networks import living
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from keras_effnets.export import export_saved_model
-from keras_effnets.export.parity import probe_pictures
+from keras_effnets.export.parity import probe_images
 from keras_effnets.export.serving.files import as_json
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tf_serving_client.py"
@@ -38,9 +38,9 @@ def signatures(tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     paths = []
-    for index, pixels in enumerate(probe_pictures((40, 60, 3), 2)):
+    for index, pixels in enumerate(probe_images((40, 60, 3), 2)):
         paths.append(tmp_path / f"{index}.png")
         paths[-1].write_bytes(tf.io.encode_png(tf.constant(pixels, tf.uint8)).numpy())
     return paths
@@ -103,30 +103,30 @@ def by_grpc(signatures):
 PROTOCOLS = {"rest": (rest, []), "grpc": (by_grpc, ["--grpc"])}
 
 
-def run(monkeypatch, protocol, signatures, pictures):
+def run(monkeypatch, protocol, signatures, images):
     serve, options = PROTOCOLS[protocol]
     with serve(signatures) as address:
-        arguments = [str(EXAMPLE), "small", *map(str, pictures), "--address", address, *options]
+        arguments = [str(EXAMPLE), "small", *map(str, images), "--address", address, *options]
         monkeypatch.setattr(sys, "argv", arguments)
         runpy.run_path(str(EXAMPLE), run_name="__main__")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_names_come_back(protocol, signatures, pictures, monkeypatch, capsys):
-    run(monkeypatch, protocol, signatures, pictures)
+def test_names_come_back(protocol, signatures, images, monkeypatch, capsys):
+    run(monkeypatch, protocol, signatures, images)
     expected = as_json(
-        signatures["serve_bytes"](image_bytes=tf.constant([each.read_bytes() for each in pictures]))
+        signatures["serve_bytes"](image_bytes=tf.constant([each.read_bytes() for each in images]))
     )
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
-    for line, path, row in zip(lines, pictures, expected, strict=True):
+    for line, path, row in zip(lines, images, expected, strict=True):
         pairs = zip(row["names"], row["scores"], strict=True)
         best = [f"{name} {score:.1%}" for name, score in pairs]
         assert line == "  ".join([str(path), *best])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_bad_picture_is_the_servers_error(protocol, signatures, pictures, monkeypatch):
-    pictures[1].write_bytes(b"no picture")
+def test_a_bad_image_is_the_servers_error(protocol, signatures, images, monkeypatch):
+    images[1].write_bytes(b"no picture")
     with pytest.raises(SystemExit, match=r"the server answers (400|StatusCode.INVALID_ARGUMENT)"):
-        run(monkeypatch, protocol, signatures, pictures)
+        run(monkeypatch, protocol, signatures, images)

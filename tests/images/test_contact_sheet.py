@@ -32,11 +32,11 @@ def widest(pixels, colour):
     return int((pixels == colour).all(axis=-1).sum(axis=1).max())
 
 
-def test_one_picture_fills_its_cell(tmp_path, red):
+def test_one_image_fills_its_cell(tmp_path, red):
     contact_sheet([(red, [("cat", 0.5)])], tmp_path / "sheet.png", cell=200)
     pixels = read(tmp_path / "sheet.png")
     assert 200 < pixels.shape[1] < 280
-    # All of the square but its round corners.
+    # The whole square except its round corners.
     assert 0.98 * 200**2 < count(pixels, RED) <= 200**2
 
 
@@ -54,31 +54,31 @@ def test_best_prediction_stands_out(tmp_path, red):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "columns", "across", "down"),
+    ("images", "columns", "across", "down"),
     [(1, 4, 1, 1), (4, 4, 4, 1), (5, 4, 4, 2), (3, 1, 1, 3)],
 )
-def test_grid(tmp_path, red, pictures, columns, across, down):
+def test_grid(tmp_path, red, images, columns, across, down):
     one, sheet = tmp_path / "one.png", tmp_path / "sheet.png"
     entry = (red, [("cat", 0.5)])
     contact_sheet([entry], one, cell=96)
-    contact_sheet([entry] * pictures, sheet, columns=columns, cell=96)
+    contact_sheet([entry] * images, sheet, columns=columns, cell=96)
     single, pixels = read(one), read(sheet)
-    assert count(pixels, RED) == pictures * count(single, RED)
+    assert count(pixels, RED) == images * count(single, RED)
     gap = 2 * single.shape[1] - _width(tmp_path, entry, 2)
     assert pixels.shape[1] == across * (single.shape[1] - gap) + gap
     assert pixels.shape[0] == down * (single.shape[0] - gap) + gap
 
 
-def _width(tmp_path, entry, pictures):
-    contact_sheet([entry] * pictures, tmp_path / "row.png", cell=96)
+def _width(tmp_path, entry, images):
+    contact_sheet([entry] * images, tmp_path / "row.png", cell=96)
     return read(tmp_path / "row.png").shape[1]
 
 
-def test_pictures_come_in_order_and_tall_ones_are_cropped(tmp_path, red):
+def test_images_come_in_order_and_tall_ones_are_cropped(tmp_path, red):
     tall = tmp_path / "tall.png"
-    picture = np.full((288, 96, 3), RED, dtype=np.uint8)
-    picture[96:192] = GREEN
-    Image.fromarray(picture).save(tall)
+    stored = np.full((288, 96, 3), RED, dtype=np.uint8)
+    stored[96:192] = GREEN
+    Image.fromarray(stored).save(tall)
     contact_sheet([(red, []), (tall, [])], tmp_path / "sheet.png", cell=96)
     pixels = read(tmp_path / "sheet.png")
     half = pixels.shape[1] // 2
@@ -125,8 +125,8 @@ def test_failed_write_keeps_the_old_file(tmp_path, red, monkeypatch):
     folder.mkdir()
     (folder / "sheet.png").write_bytes(b"old")
 
-    def half_a_save(self, path, format):  # noqa: A002 - Pillow's name
-        path.write_bytes(b"half")
+    def half_a_save(self, file, format):  # noqa: A002 - Pillow's name
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(Image.Image, "save", half_a_save)
@@ -152,7 +152,7 @@ def test_sheet_appears_by_renaming_only(tmp_path, red, monkeypatch):
     assert (folder / "sheet.png").read_bytes() == b"old"
 
 
-def test_unreadable_picture_is_named_and_no_sheet_written(tmp_path, red):
+def test_unreadable_image_is_named_and_no_sheet_written(tmp_path, red):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"broken\.png"):
@@ -161,7 +161,7 @@ def test_unreadable_picture_is_named_and_no_sheet_written(tmp_path, red):
 
 
 @pytest.mark.parametrize("score", [-0.5, 1.5, float("nan"), float("inf")])
-def test_score_that_is_no_probability_is_refused(tmp_path, red, score):
+def test_score_that_is_not_a_probability_is_refused(tmp_path, red, score):
     with pytest.raises(ValueError, match=r"score .* of 'cat'"):
         contact_sheet([(red, [("cat", score)])], tmp_path / "sheet.png")
 
@@ -174,6 +174,6 @@ def test_options_out_of_range_are_named(tmp_path, red, options, message):
         contact_sheet([(red, [])], tmp_path / "sheet.png", **options)
 
 
-def test_no_pictures_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="pictures is empty"):
+def test_no_images_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="images is empty"):
         contact_sheet([], tmp_path / "sheet.png")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from torchvision_import import import_torchvision
 
-from keras_effnets.images import reading as pictures
+from keras_effnets.images import reading
 from keras_effnets.images.preprocessing import load_image, preprocess_input
 from keras_effnets.images.preset import INTERPOLATIONS, Preset
 from keras_effnets.images.reading import read_rgb
@@ -161,13 +161,13 @@ def test_equals_torchvisions_preset_with_normalisation(tmp_path):
     reference = torchvision.models.EfficientNet_B0_Weights.IMAGENET1K_V1.transforms()(image)
     preset = Preset(crop=224, resize=256, interpolation="bicubic")
     model = FakeModel(preprocessing=FakeLayer(preset, normalize=False))
-    image.save(tmp_path / "picture.png")
-    ours = preprocess_input(load_image(tmp_path / "picture.png", preset), model)
+    image.save(tmp_path / "image.png")
+    ours = preprocess_input(load_image(tmp_path / "image.png", preset), model)
     np.testing.assert_allclose(ours, reference.permute(1, 2, 0).numpy(), rtol=0, atol=1e-5)
 
 
 def test_path_string_and_bytes_give_the_same(tmp_path):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(encoded(noise(20, 30)))
     preset = Preset(crop=16, resize=18)
     first = load_image(path, preset)
@@ -375,13 +375,13 @@ def test_floats(values, expected):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_floats_that_are_no_number_are_refused(value):
+def test_floats_that_are_not_finite_are_refused(value):
     grey = np.array([[0, value]], dtype=np.float32)
-    with pytest.raises(ValueError, match="infinite or no number"):
+    with pytest.raises(ValueError, match="infinite or NaN"):
         read_rgb(encoded(grey, "TIFF"))
 
 
-def test_first_picture_of_an_animation():
+def test_first_frame_of_an_animation():
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert (pixels(data) == (255, 0, 0)).all()
@@ -422,7 +422,7 @@ def _closed_afterwards():
         ("vector.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not one of JPEG"),
     ],
 )
-def test_no_picture(tmp_path, name, content, reason):
+def test_not_an_image(tmp_path, name, content, reason):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ValueError, match=reason) as caught:
@@ -446,7 +446,7 @@ def test_no_picture(tmp_path, name, content, reason):
     ],
 )
 @pytest.mark.parametrize("kept", [0.05, 0.5, 0.9])
-def test_truncated_picture(tmp_path, file_format, options, kept):
+def test_truncated_image(tmp_path, file_format, options, kept):
     data = encoded(noise(60, 50), file_format, **options)
     path = tmp_path / "cut.bin"
     path.write_bytes(data)
@@ -459,7 +459,7 @@ def test_truncated_picture(tmp_path, file_format, options, kept):
 def test_files_are_closed_after_reading(tmp_path):
     before = open_files()
     for file_format in ("JPEG", "PNG", "GIF", "TIFF", "WEBP"):
-        path = tmp_path / f"picture.{file_format.lower()}"
+        path = tmp_path / f"image.{file_format.lower()}"
         path.write_bytes(encoded(noise(20, 20), file_format))
         image = read_rgb(path)
         assert open_files() == before
@@ -494,7 +494,7 @@ def test_missing_file_and_folder_are_os_errors(tmp_path):
         read_rgb(tmp_path)
 
 
-def test_file_descriptors_are_no_source():
+def test_file_descriptors_are_refused():
     with pytest.raises(TypeError):
         read_rgb(0)
 
@@ -518,7 +518,7 @@ def png_of_zeros(width, height):
     )
 
 
-# The package is imported without its __init__, which would count Keras's own memory.
+# The package is imported without its __init__, which would add Keras's own memory.
 BARE = f"""
 import sys, types
 package = types.ModuleType("keras_effnets")
@@ -543,9 +543,9 @@ def test_bomb_is_refused_with_bounded_memory(tmp_path):
     path.write_bytes(png_of_zeros(20_000, 20_000))
     script = """
 import resource
-from keras_effnets.pictures import read_rgb
-from keras_effnets.preprocessing import load_image
-from keras_effnets.preset import Preset
+from keras_effnets.images.reading import read_rgb
+from keras_effnets.images.preprocessing import load_image
+from keras_effnets.images.preset import Preset
 from PIL import Image
 Image.init()
 def peak():
@@ -557,7 +557,7 @@ except ValueError as error:
     print(peak() - before, error)
 """
     grown, message = run(script, path).split(" ", 1)
-    # Decoded it would be 381 MiB.
+    # Decoded, it would take 381 MiB.
     assert int(grown) < 40
     assert "bomb.png" in message
     assert "20000 x 20000 pixels" in message
@@ -570,10 +570,10 @@ def test_limit_is_ours_and_pillows_is_silent(monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         assert load_image(data, Preset(crop=4, resize=8)).shape == (4, 4, 3)
         assert limit == Image.MAX_IMAGE_PIXELS
-    monkeypatch.setattr(pictures, "MAX_PIXELS", 64)
+    monkeypatch.setattr(reading, "MAX_PIXELS", 64)
     read_rgb(data)
-    monkeypatch.setattr(pictures, "MAX_PIXELS", 63)
-    with pytest.raises(ValueError, match="8 x 8 pixels, at most 63 are allowed"):
+    monkeypatch.setattr(reading, "MAX_PIXELS", 63)
+    with pytest.raises(ValueError, match="8 x 8 pixels: at most 63 are allowed"):
         read_rgb(data)
 
 
@@ -587,7 +587,7 @@ def test_pillows_own_refusal_is_a_value_error(monkeypatch):
         read_rgb(encoded(noise(8, 8)))
 
 
-def test_picture_too_narrow_to_resize_is_refused():
+def test_image_too_narrow_to_resize_is_refused():
     strip = encoded(np.zeros((1, 60_000), dtype=np.uint8))
     with pytest.raises(ValueError, match="60000 x 1 pixels are too narrow"):
         load_image(strip, Preset(crop=224, resize=256))
@@ -653,7 +653,7 @@ def test_wrong_types_are_named(dtype):
     ],
 )
 def test_models_without_a_preset_are_refused(model):
-    with pytest.raises(ValueError, match=r'layer named "preprocessing" that holds a preset'):
+    with pytest.raises(ValueError, match=r"no layer named .preprocessing. that holds a preset"):
         preprocess_input(np.zeros((4, 4, 3)), model)
 
 
@@ -662,9 +662,9 @@ def test_models_without_a_preset_are_refused(model):
 
 def test_imports_stay_light():
     script = """
-from keras_effnets import preset
+from keras_effnets.images import preset
 assert "PIL" not in sys.modules
-from keras_effnets import contact_sheet, preprocessing
+from keras_effnets.images import class_names, contact_sheet, preprocessing
 print(sorted({"keras", "tensorflow", "torch"} & set(sys.modules)))
 """
     assert run(script).strip() == "[]"

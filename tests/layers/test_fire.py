@@ -25,7 +25,7 @@ def test_the_1x1_channels_come_first():
     assert np.min(outputs) == 0
 
 
-def test_a_bypass_is_added_behind_the_relus():
+def test_a_bypass_is_added_after_the_relus():
     plain, simple, bypassed = fire("none"), fire("simple"), fire("complex")
     np.testing.assert_allclose(simple(X), plain(X) + X, rtol=1e-6)
     assert np.min(simple(X)) < 0

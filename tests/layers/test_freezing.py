@@ -1,4 +1,4 @@
-"""A frozen block stands still in `fit`, whenever it was frozen."""
+"""A frozen block does not change in `fit`, whenever it was frozen."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What holds for every layer: shapes, configs, names, and errors that name the argument."""
+"""Every layer: shapes, configs, names, and errors that name the argument."""
 
 import functools
 import json
@@ -10,11 +10,14 @@ import pytest
 
 from keras_effnets.images.preset import Preset
 from keras_effnets.layers import (
+    AuxiliaryClassifier,
     BasicBlock,
     Bottleneck,
     Classifier,
     ConvAct,
+    ConvClassifier,
     ConvNormAct,
+    DenseAct,
     DenseBlock,
     DepthwiseConvNormAct,
     DepthwiseSeparable,
@@ -45,7 +48,7 @@ PRESET = Preset(
 )
 UNIT = {"padding": "same", "epsilon": 1e-3, "momentum": 0.8}
 
-# Each with every option away from its default, so that one lost on the way is missed.
+# Every option differs from its default, so that a lost one shows.
 LAYERS = {
     "conv": (
         ConvNormAct,
@@ -101,6 +104,7 @@ LAYERS = {
     ),
     "conv_with_bias": (
         ConvAct,
+        ConvClassifier,
         {"filters": 8, "kernel_size": 7, "strides": 3, "padding": 2, "activation": "relu6"},
     ),
     "norm_act": (NormAct, {"activation": "silu", "epsilon": 1e-3, "momentum": 0.8}),
@@ -209,9 +213,18 @@ HEAD = {
     "labels": ("pizza", "steak", "sushi"),
 }
 EVERY = {**LAYERS, "classifier": (Classifier, HEAD)}
+CONFIGS = {
+    **EVERY,
+    "dense_act": (DenseAct, {"units": 3, "dropout_rate": 0.25, "activation": "silu"}),
+    "conv_classifier": (ConvClassifier, HEAD),
+    "auxiliary_classifier": (
+        AuxiliaryClassifier,
+        {**HEAD, "adaptive": False, "norm": False, "epsilon": 0.1, "momentum": 0.2},
+    ),
+}
 
 GROUPED = ("grouped_conv", "bottleneck")
-"""Those that divide their input's channels."""
+"""Layers that divide their input's channels into groups."""
 
 
 def make(name, **options):
@@ -294,11 +307,10 @@ def test_config_survives_json_and_gives_the_same_layer(name):
     np.testing.assert_array_equal(again(x), y)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_config_holds_every_argument(name):
-    cls, options = EVERY[name]
-    layer = make(name)
-    config = layer.get_config()
+    cls, options = CONFIGS[name]
+    config = cls(**options, name=name).get_config()
     for option, value in options.items():
         expected = value.to_dict() if isinstance(value, Preset) else value
         assert config[option] == expected

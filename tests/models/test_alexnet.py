@@ -61,7 +61,7 @@ def test_sides_of_the_papers_table():
     assert found == [55, 27, 27, 13, 13, 6]
 
 
-def test_dropout_is_before_the_hidden_layers_or_behind_them():
+def test_dropout_is_before_the_hidden_layers_or_after_them():
     def rates(kind):
         model = build(kind)
         return [model.get_layer(name).dropout_rate for name in ("fc6", "fc7", "classifier")]
@@ -79,6 +79,6 @@ def test_dropout_is_before_the_hidden_layers_or_behind_them():
         ("AlexNet", {"lrn": True, "weights": "imagenet"}, "published set of alexnet_custom"),
     ],
 )
-def test_bad_knobs_name_the_rule(builder, options, message):
+def test_bad_options_name_the_rule(builder, options, message):
     with pytest.raises(ValueError, match=message):
         getattr(keras_effnets, builder)(**{"weights": None, **options})

@@ -224,7 +224,7 @@ def test_epsilons_are_each_heritages_own(variants, epsilons):
 
 def test_lite_is_of_tensorflow_heritage():
     for config in efficientnet_lite.VARIANTS:
-        habits = config.habits
+        used = config.conventions
         assert config.profile == "tensorflow"
-        assert (habits.padding, habits.epsilon, habits.momentum) == ("same", 1e-3, 0.99)
-        assert (habits.mean, habits.std) == ((127.0,) * 3, (128.0,) * 3)
+        assert (used.padding, used.epsilon, used.momentum) == ("same", 1e-3, 0.99)
+        assert (used.mean, used.std) == ((127.0,) * 3, (128.0,) * 3)

@@ -163,7 +163,7 @@ def test_every_tensor_that_does_not_fit_is_listed(torch_weights):
 
 @pytest.fixture
 def closed_port():
-    """A loopback address at which nobody listens."""
+    """A loopback address without a listener."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
@@ -179,7 +179,7 @@ def test_without_network_and_cache_the_error_holds_the_command(
     sets = [replace(i, url=f"{closed_port}/{i.file}") for i in WEIGHTS["efficientnet_b0"]]
     monkeypatch.setitem(WEIGHTS, "efficientnet_b0", tuple(sets))
     file = "efficientnet_b0_rwightman-7f5810bc.pth"
-    with pytest.raises(OSError, match=f"cannot fetch {closed_port}/{file}") as error:
+    with pytest.raises(OSError, match=f"cannot download {closed_port}/{file}") as error:
         keras_effnets.EfficientNetB0(weights=weights)
     command = (
         f"weights-tools convert {file} --model efficientnet_b0 --out efficientnet_b0.safetensors"

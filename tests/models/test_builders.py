@@ -49,7 +49,7 @@ every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
 def build(family, *, alive=True, **options):
-    """A small network; `alive` gives it weights under which the pictures matter."""
+    """A small network; `alive` gives it weights with which outputs depend on the images."""
     options.setdefault("input_shape", (SIDE, SIDE, 3))
     if "input_tensor" in options:
         del options["input_shape"]
@@ -60,7 +60,7 @@ def build(family, *, alive=True, **options):
 
 
 def pictures(height=SIDE, width=None, channels=3, batch=2):
-    """Unlike pictures: noise, and noise on a ramp, in turn."""
+    """Images that differ: noise, and noise on a ramp, in turn."""
     shape = (batch, height, width or height, channels)
     noise = np.random.default_rng(1).uniform(0, 255, shape)
     noise[1::2] = noise[1::2] / 4 + 190 * np.linspace(0, 1, height)[:, None, None]

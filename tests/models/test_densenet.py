@@ -128,6 +128,6 @@ def test_only_other_shapes_make_it_another_network(options, changed):
         ("DenseNetCIFAR", {"depth": "100"}, "depth='100' is not of the form"),
     ],
 )
-def test_bad_knobs_name_the_rule(builder, options, message):
+def test_bad_options_name_the_rule(builder, options, message):
     with pytest.raises(ValueError, match=message):
         getattr(keras_effnets, builder)(**{"weights": None, **options})

@@ -84,6 +84,6 @@ def test_dropping_grows_over_all_blocks():
         ({"input_shape": (384, 31, 3)}, "height and width must be 32 or more"),
     ],
 )
-def test_bad_knobs_name_the_rule(options, message):
+def test_bad_options_name_the_rule(options, message):
     with pytest.raises(ValueError, match=message):
         keras_effnets.EfficientNetV2S(**{"weights": None, **options})

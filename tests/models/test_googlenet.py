@@ -1,4 +1,4 @@
-"""GoogLeNet and the paper's Inception v1 against the sheet, and on small pictures."""
+"""GoogLeNet and the paper's Inception v1 against the sheet, and on small images."""
 
 import keras
 import numpy as np
@@ -151,7 +151,7 @@ def test_one_by_one_reductions_pay():
         ({"aux_heads": True, "input_shape": (None, None, 3)}, "79 or more"),
     ],
 )
-def test_bad_knobs_name_the_rule(options, message):
+def test_bad_options_name_the_rule(options, message):
     with pytest.raises(ValueError, match=message):
         keras_effnets.InceptionV1(weights=None, **options)
 

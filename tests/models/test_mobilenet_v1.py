@@ -23,8 +23,8 @@ SHEET = {
 
 def build(**options):
     names = ("alpha", "shallow", "output_stride")
-    knobs = {name: options.pop(name) for name in names if name in options}
-    config = replace(mobilenet_v1.VARIANTS[3], name="shrunken", **knobs)
+    changes = {name: options.pop(name) for name in names if name in options}
+    config = replace(mobilenet_v1.VARIANTS[3], name="shrunken", **changes)
     options = {"classes": 10, "input_shape": (32, 32, 3), "weights": None, **options}
     return create(mobilenet_v1.build, config, options)
 
@@ -101,6 +101,6 @@ def test_alpha_decides_which_weights_are_meant():
         ({"input_shape": (31, 32, 3)}, "height and width must be 32 or more"),
     ],
 )
-def test_bad_knobs_name_the_rule(options, message):
+def test_bad_options_name_the_rule(options, message):
     with pytest.raises(ValueError, match=message):
         keras_effnets.MobileNetV1(**{"weights": None, **options})

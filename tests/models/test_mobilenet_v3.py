@@ -8,7 +8,7 @@ import structure
 import keras_effnets
 from keras_effnets.models import mobilenet_v3
 from keras_effnets.models.builder import create
-from keras_effnets.models.mobilenet_v3 import Row
+from keras_effnets.models.mobilenet_v3 import V3Row
 
 # Trainable parameters and millions of multiply-adds.
 SHEET = {
@@ -28,10 +28,10 @@ THREE_QUARTERS = {
 SHRUNKEN = mobilenet_v3.MobileNetV3Config(
     name="shrunken",
     table=(
-        (Row(3, 16, 16, True, "relu", 2),),
-        (Row(3, 24, 16, False, "relu", 2), Row(5, 40, 16, True, "hard_swish", 1)),
-        (Row(5, 48, 24, True, "hard_swish", 2),),
-        (Row(5, 96, 32, True, "hard_swish", 2), Row(5, 96, 32, False, "hard_swish", 1)),
+        (V3Row(3, 16, 16, True, "relu", 2),),
+        (V3Row(3, 24, 16, False, "relu", 2), V3Row(5, 40, 16, True, "hard_swish", 1)),
+        (V3Row(5, 48, 24, True, "hard_swish", 2),),
+        (V3Row(5, 96, 32, True, "hard_swish", 2), V3Row(5, 96, 32, False, "hard_swish", 1)),
     ),
     hidden=64,
 )
@@ -39,9 +39,9 @@ SHRUNKEN = mobilenet_v3.MobileNetV3Config(
 
 def build(**options):
     names = ("alpha", "minimalistic", "drop_path", "output_stride")
-    knobs = {name: options.pop(name) for name in names if name in options}
+    changes = {name: options.pop(name) for name in names if name in options}
     options = {"classes": 10, "input_shape": (64, 64, 3), "weights": None, **options}
-    return create(mobilenet_v3.build, replace(SHRUNKEN, **knobs), options)
+    return create(mobilenet_v3.build, replace(SHRUNKEN, **changes), options)
 
 
 @pytest.mark.parametrize("name", SHEET)
@@ -72,14 +72,14 @@ def inputs(config):
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "changes",
     [{"drop_path": 0.2}, pytest.param({"minimalistic": True}, marks=pytest.mark.full)],
 )
-def test_structure(knobs, tmp_path):
-    structure.assert_shape(build(**knobs))
-    structure.assert_saves(build(**knobs), tmp_path)
-    structure.assert_trains(build(**knobs))
-    structure.assert_frozen_stays(build(**knobs, classes=4))
+def test_structure(changes, tmp_path):
+    structure.assert_shape(build(**changes))
+    structure.assert_saves(build(**changes), tmp_path)
+    structure.assert_trains(build(**changes))
+    structure.assert_frozen_stays(build(**changes, classes=4))
 
 
 @pytest.mark.parametrize("alpha", [0.35, 1.25])
@@ -126,6 +126,6 @@ def test_other_networks_claim_no_published_weights(options, name):
         ({"output_stride": 4}, "output_stride=4 is not one of"),
     ],
 )
-def test_bad_knobs_name_the_rule(options, message):
+def test_bad_options_name_the_rule(options, message):
     with pytest.raises(ValueError, match=message):
         keras_effnets.MobileNetV3Large(**{"weights": None, **options})

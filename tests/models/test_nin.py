@@ -73,5 +73,5 @@ def test_where_dropout_is(name, dropped):
     "widths", [(), ((8,), (8,)), ((8,), (8,), ()), ((8,), (8,), (0,)), ((8,), (8,), (1.5,)), 8]
 )
 def test_bad_widths_name_the_rule(widths):
-    with pytest.raises(ValueError, match=r"widths=.* are not 3 sequences, one a block"):
+    with pytest.raises(ValueError, match=r"widths=.* are not 3 sequences, one per block"):
         keras_effnets.NiNCIFAR(weights=None, widths=widths)

@@ -125,7 +125,7 @@ def test_what_a_builder_takes_for_granted():
         ({"weights": "imagenet"}, "published set of wide_resnet_cifar"),
     ],
 )
-def test_bad_knobs_name_the_rule(options, message):
+def test_bad_options_name_the_rule(options, message):
     with pytest.raises(ValueError, match=message):
         keras_effnets.WideResNetCIFAR(**{"weights": None, **options})
 

@@ -86,6 +86,6 @@ def test_the_published_set_is_keras_applications(name):
     assert info.source == "keras"
 
 
-def test_bad_knobs_name_the_rule():
+def test_bad_options_name_the_rule():
     with pytest.raises(ValueError, match=r"dropout=1\.0 is not a number in \[0, 1\)"):
         keras_effnets.ResNet50V2(weights=None, dropout=1.0)

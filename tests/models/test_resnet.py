@@ -124,6 +124,6 @@ def test_a_plain_network_has_no_shortcuts():
         ("ResNet50", {"skip": False, "weights": "imagenet"}, "published set of resnet50_custom"),
     ],
 )
-def test_bad_knobs_name_the_rule(builder, options, message):
+def test_bad_options_name_the_rule(builder, options, message):
     with pytest.raises(ValueError, match=message):
         getattr(keras_effnets, builder)(**{"weights": None, **options})

@@ -21,9 +21,9 @@ SHEET = {
 PROJECTIONS = 0.26
 ROUNDED = {20: 41, 32: 69, 44: 97, 56: 125, 110: 253}
 SHRUNKEN = {
-    "a": cifar_resnet.CIFARResNetConfig(name="a", depth=8),
-    "b": cifar_resnet.CIFARResNetConfig(name="b", depth=8, shortcut="B"),
-    "plain": cifar_resnet.CIFARResNetConfig(name="plain", depth=8, skip=False),
+    "a": cifar_resnet.ResNetCIFARConfig(name="a", depth=8),
+    "b": cifar_resnet.ResNetCIFARConfig(name="b", depth=8, shortcut="B"),
+    "plain": cifar_resnet.ResNetCIFARConfig(name="plain", depth=8, skip=False),
     "dropped": cifar_resnet.StochasticDepthConfig(name="dropped", depth=8),
 }
 
@@ -162,7 +162,7 @@ def test_the_mean_over_draws_is_the_output_at_inference():
         ("StochasticDepthResNet110", {"schedule": "cosine"}, "schedule='cosine' is not one of"),
     ],
 )
-def test_bad_knobs_name_the_rule(builder, options, message):
+def test_bad_options_name_the_rule(builder, options, message):
     with pytest.raises(ValueError, match=message):
         getattr(keras_effnets, builder)(**{"weights": None, **options})
 
@@ -170,7 +170,7 @@ def test_bad_knobs_name_the_rule(builder, options, message):
 @pytest.mark.parametrize("depth", [2, 21, 20.0])
 def test_the_depth_is_6n_plus_2(depth):
     with pytest.raises(ValueError, match=rf"depth={depth} is not of the form 6n\+2"):
-        cifar_resnet.CIFARResNetConfig(name="odd", depth=depth)
+        cifar_resnet.ResNetCIFARConfig(name="odd", depth=depth)
 
 
 def test_knobs_that_change_the_weights_change_the_name():

@@ -51,7 +51,7 @@ def test_every_stage_doubles_the_inner_width():
         ({"weights": "imagenet"}, "published set of resnext29_cifar"),
     ],
 )
-def test_bad_knobs_name_the_rule(options, message):
+def test_bad_options_name_the_rule(options, message):
     with pytest.raises(ValueError, match=message):
         keras_effnets.ResNeXt29CIFAR(**{"weights": None, **options})
 

@@ -112,7 +112,7 @@ def test_the_smallest_picture(name, side):
         ({"dropout": 1.0}, "dropout=1.0 is not a number in"),
     ],
 )
-def test_bad_knobs_name_the_rule(options, message):
+def test_bad_options_name_the_rule(options, message):
     with pytest.raises(ValueError, match=message):
         keras_effnets.SqueezeNet(weights=None, **options)
 

@@ -67,6 +67,6 @@ def test_the_tensorflow_profile_subtracts_caffes_means():
     assert preset.std == (1.0, 1.0, 1.0)
 
 
-def test_bad_knobs_name_the_rule():
+def test_bad_options_name_the_rule():
     with pytest.raises(ValueError, match=r"dropout='half' is not a number in \[0, 1\)"):
         keras_effnets.VGG16(weights=None, dropout="half")

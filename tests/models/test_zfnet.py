@@ -53,6 +53,6 @@ def test_the_smallest_picture():
         build(input_shape=(62, 63, 3))
 
 
-def test_bad_knobs_name_the_rule():
+def test_bad_options_name_the_rule():
     with pytest.raises(ValueError, match=r"dropout=-0.1 is not a number in \[0, 1\)"):
         keras_effnets.ZFNet(weights=None, dropout=-0.1)

@@ -160,17 +160,17 @@ FAMILIES = {
     "option A": (
         lambda: Network(Block, 16, stages(basic, 2), shortcut=padded),
         cifar_resnet,
-        cifar_resnet.CIFARResNetConfig(**SHRUNKEN),
+        cifar_resnet.ResNetCIFARConfig(**SHRUNKEN),
     ),
     "option B": (
         lambda: Network(Block, 16, stages(basic, 2), shortcut="B"),
         cifar_resnet,
-        cifar_resnet.CIFARResNetConfig(**SHRUNKEN, shortcut="B"),
+        cifar_resnet.ResNetCIFARConfig(**SHRUNKEN, shortcut="B"),
     ),
     "plain": (
         lambda: Network(Block, 16, stages(basic, 1), shortcut=None),
         cifar_resnet,
-        cifar_resnet.CIFARResNetConfig(name="shrunken", depth=8, skip=False),
+        cifar_resnet.ResNetCIFARConfig(name="shrunken", depth=8, skip=False),
     ),
     "stochastic depth": (
         lambda: Network(Block, 16, stages(basic, 2), shortcut=pooled, survival=0.5),

@@ -68,7 +68,7 @@ def test_features_alone_are_read_by_their_own_colours(features_only):
 
 
 def test_features_alone_have_no_classifier_to_give(features_only):
-    with pytest.raises(ValueError, match="holds no classifier: take include_top=False"):
+    with pytest.raises(ValueError, match="has no classifier: pass include_top=False"):
         shrunken.build("vgg11", weights=features_only, input_shape=SHAPE)
 
 

@@ -109,7 +109,7 @@ def test_float64_agrees_to_eight_digits(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("theirs", "size", "profile", "side", "knobs"),
+    ("theirs", "size", "profile", "side", "options"),
     [
         ("mobilenetv3_large_100", "large", "torch", 96, {}),
         ("mobilenetv3_small_100", "small", "torch", 65, {}),
@@ -117,10 +117,11 @@ def test_float64_agrees_to_eight_digits(tmp_path):
         ("tf_mobilenetv3_small_075", "small", "tensorflow", 64, {"alpha": 0.75}),
     ],
 )
-def test_timm_agrees(theirs, size, profile, side, knobs, tmp_path):
+def test_timm_agrees(theirs, size, profile, side, options, tmp_path):
     reference = timm_reference(theirs, size, side)
     assert_agrees(
-        converted(f"mobilenet_v3_{size}", reference, tmp_path, profile=profile, **knobs), reference
+        converted(f"mobilenet_v3_{size}", reference, tmp_path, profile=profile, **options),
+        reference,
     )
 
 
@@ -132,7 +133,7 @@ def test_dilated_networks_agree(output_stride, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "side", "knobs"),
+    ("size", "side", "options"),
     [
         ("Large", 96, {}),
         ("Small", 97, {}),
@@ -141,9 +142,9 @@ def test_dilated_networks_agree(output_stride, tmp_path):
         ("Small", 65, {"minimalistic": True}),
     ],
 )
-def test_keras_applications_agrees(size, side, knobs, tmp_path):
+def test_keras_applications_agrees(size, side, options, tmp_path):
     theirs = getattr(keras.applications, f"MobileNetV3{size}")(
-        weights=None, input_shape=(side, side, 3), classifier_activation=None, **knobs
+        weights=None, input_shape=(side, side, 3), classifier_activation=None, **options
     )
     pixels = living.unlike_pictures(8, side, 0)
     living_keras.enliven(theirs, pixels)
@@ -153,7 +154,7 @@ def test_keras_applications_agrees(size, side, knobs, tmp_path):
     assert living.spread(expected) >= 0.1
     build = getattr(keras_effnets, f"MobileNetV3{size}")
     shape = (side, side, 3)
-    model = build(weights=path, input_shape=shape, classifier_activation=None, **knobs)
+    model = build(weights=path, input_shape=shape, classifier_activation=None, **options)
     found, _ = compare.run(model, pixels)
     assert compare.relative_error(found, expected) <= compare.TOLERANCE
     for mutate in (compare.epsilon, compare.missing_skip, compare.pixel_scale):

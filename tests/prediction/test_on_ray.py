@@ -1,4 +1,4 @@
-"""The same table by two workers of a Ray cluster on this machine, in a process of its own."""
+"""Two workers of a Ray cluster on this machine make the same table, in a separate process."""
 
 import subprocess
 import sys
@@ -13,13 +13,13 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import ray
-from keras_effnets.folders import iterate_pictures
-from keras_effnets.prediction.cluster import predict_on_ray
-from keras_effnets.prediction.table import Job, Parts
+from keras_effnets.images.folders import iterate_images
+from keras_effnets.prediction.on_ray import predict_on_ray
+from keras_effnets.prediction.to_parquet import Job, Parts
 
 folder, out, model = sys.argv[1:]
 ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
-parts = Parts(Path(out), Job((folder,), "digest", 2, 8), lambda: iterate_pictures([folder]))
+parts = Parts(Path(out), Job((folder,), "digest", 2, 8), lambda: iterate_images([folder]))
 done = []
 predict_on_ray(parts, model, {"engine": "litert", "threads": 1}, 2, done.append)
 print("done", sum(done), "broken", parts.finish())

@@ -36,43 +36,43 @@ def model():
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     """Red, green and blue files of several sizes."""
     for number, (name, rgb) in enumerate(COLOURS.items()):
         Image.new("RGB", (20 + number, 30), rgb).save(tmp_path / f"{name}.png")
     return [tmp_path / f"{name}.png" for name in COLOURS]
 
 
-def test_every_engine_names_the_same(model, pictures, engine):
+def test_every_engine_names_the_same(model, images, engine):
     predictor = Predictor(model, engine)
     assert (predictor.engine, predictor.precision) == (engine, "float32")
     assert predictor.labels == artifacts.LABELS
     assert predictor.preset == model.get_layer("preprocessing").preset
-    answers = predictor(pictures)
+    answers = predictor(images)
     assert [best[0].name for best in answers] == list(COLOURS)
-    batch = np.stack([keras_effnets.load_image(path, predictor.preset) for path in pictures])
+    batch = np.stack([keras_effnets.load_image(path, predictor.preset) for path in images])
     scores = predictor.scores(batch)
     wanted = model.predict_on_batch(batch)
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
     assert answers[0][0].score == pytest.approx(wanted[0, 0], abs=1e-5)
-    # One at a time, and more than there were before.
+    # A single image, and a larger batch than before.
     np.testing.assert_allclose(predictor.scores(batch[:1]), wanted[:1], atol=1e-5)
     np.testing.assert_allclose(predictor.scores(batch.repeat(3, 0)), wanted.repeat(3, 0), atol=1e-5)
 
 
-def test_pictures_come_in_many_ways(model, pictures):
+def test_images_come_in_many_ways(model, images):
     predictor = Predictor(model, "keras", batch_size=2)
-    image = Image.open(pictures[2])
+    image = Image.open(images[2])
     encoded = io.BytesIO()
     image.save(encoded, "PNG")
     pixels = np.asarray(image)
-    ways = [pictures[2], str(pictures[2]), encoded.getvalue(), image, pixels, pixels.astype("f8")]
+    ways = [images[2], str(images[2]), encoded.getvalue(), image, pixels, pixels.astype("f8")]
     answers = predictor(ways, top=2)
     assert [len(best) for best in answers] == [2] * len(ways)
     assert all(best[0] == answers[0][0] for best in answers)
     assert answers[0][0].name == "blue"
     for way in ways:
-        assert predictor(way)[0].name == "blue"  # one picture, one list
+        assert predictor(way)[0].name == "blue"  # one image, one list
     assert [best[0].name for best in predictor(np.stack([pixels, pixels[..., ::-1]]))] == [
         "blue",
         "red",
@@ -81,16 +81,16 @@ def test_pictures_come_in_many_ways(model, pictures):
 
 
 @pytest.mark.parametrize(
-    ("picture", "message"),
+    ("image", "message"),
     [
-        (b"no picture", "<10 bytes>: can't be read as a picture"),
-        (np.zeros((4, 4)), r"a picture has shape \(4, 4\)"),
-        (np.zeros((4, 4, 3), bool), "a picture has type bool"),
+        (b"no picture", "<10 bytes>: can't be read as an image"),
+        (np.zeros((4, 4)), r"an image has shape \(4, 4\)"),
+        (np.zeros((4, 4, 3), bool), "an image has type bool"),
     ],
 )
-def test_what_is_no_picture_is_refused(model, picture, message):
+def test_invalid_images_are_refused(model, image, message):
     with pytest.raises(ValueError, match=message):
-        Predictor(model, "keras")([picture])
+        Predictor(model, "keras")([image])
 
 
 def test_batches_of_another_shape_are_refused(model):
@@ -110,20 +110,20 @@ def test_many_threads_at_once(model, engine):
 
 
 @pytest.mark.parametrize("options", [{"normalize": False}, {"activation": None}])
-def test_what_the_model_leaves_out_is_done(options, pictures, engine):
+def test_normalisation_and_softmax_are_added_if_the_model_has_none(options, images, engine):
     outside = artifacts.tiny(**options)
-    answers = Predictor(outside, engine)(pictures, top=3)
+    answers = Predictor(outside, engine)(images, top=3)
     assert [best[0].name for best in answers] == list(COLOURS)
     assert sum(each.score for each in answers[0]) == pytest.approx(1, abs=1e-5)
 
 
-def test_exported_files(model, pictures, tmp_path):
+def test_exported_files(model, images, tmp_path):
     export_litert(model, tmp_path / "m.tflite")
     export_onnx(model, tmp_path / "m.onnx")
     export_openvino(model, tmp_path / "m.xml")
     export_saved_model(model, tmp_path / "served")
     model.save(tmp_path / "m.keras")
-    wanted = Predictor(model, "keras")(pictures)
+    wanted = Predictor(model, "keras")(images)
     for name, engine in {
         "m.tflite": "litert",
         "m.onnx": "onnxruntime",
@@ -133,21 +133,21 @@ def test_exported_files(model, pictures, tmp_path):
     }.items():
         predictor = Predictor(tmp_path / name)
         assert predictor.engine == engine
-        answers = predictor(pictures)
+        answers = predictor(images)
         assert [best[0].name for best in answers] == list(COLOURS)
         assert answers[0][0].score == pytest.approx(wanted[0][0].score, abs=1e-5)
-        with pytest.raises(ValueError, match=f"engine='keras': .* is run by '{engine}'"):
+        with pytest.raises(ValueError, match=f"engine='keras': .* runs only on '{engine}'"):
             Predictor(tmp_path / name, "keras")
-    assert Predictor(tmp_path / "m.keras", "keras")(pictures) == wanted
+    assert Predictor(tmp_path / "m.keras", "keras")(images) == wanted
     (tmp_path / "m.onnx.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"m\.onnx\.json"):
         Predictor(tmp_path / "m.onnx")
 
 
-def test_int8_by_calibration(model, pictures, tmp_path):
-    predictor = Predictor(model, "litert", precision="int8", calibration=pictures)
+def test_int8_by_calibration(model, images, tmp_path):
+    predictor = Predictor(model, "litert", precision="int8", calibration=images)
     assert predictor.precision == "int8"
-    assert [best[0].name for best in predictor(pictures)] == list(COLOURS)
+    assert [best[0].name for best in predictor(images)] == list(COLOURS)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_wrong_models_are_refused(tmp_path):
     bare = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(pixels), name="bare")
     with pytest.raises(ValueError, match="'bare' has no layer named 'preprocessing'"):
         Predictor(bare)
-    with pytest.raises(ValueError, match=r"expected a keras\.Model, or a path that ends in"):
+    with pytest.raises(ValueError, match=r"expected a keras\.Model, a path that ends in"):
         Predictor(tmp_path / "weights.h5")
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         Predictor(tmp_path / "none.onnx")

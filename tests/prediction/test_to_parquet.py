@@ -13,7 +13,7 @@ from PIL import Image
 
 from keras_effnets import Predictor
 from keras_effnets.commands import cli
-from keras_effnets.images.folders import iterate_pictures
+from keras_effnets.images.folders import iterate_images
 from keras_effnets.prediction.to_parquet import Job, Parts, errors
 
 COLOURS = {"red": (200, 30, 20), "green": (30, 190, 40), "blue": (20, 40, 210)}
@@ -28,7 +28,7 @@ def model_file(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Thirty pictures in folders, and two files that are none."""
+    """Thirty images in folders, and two files that are not images."""
     for number in range(30):
         name = list(COLOURS)[number % 3]
         (tmp_path / "in" / name).mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def folder(tmp_path):
 
 def parts_of(folder, out, part=8, **more):
     job = Job((str(folder),), "digest", **{"top": 2, "part": part, **more})
-    return Parts(out, job, lambda: iterate_pictures([folder]))
+    return Parts(out, job, lambda: iterate_images([folder]))
 
 
 def check(out):
@@ -63,7 +63,7 @@ def test_parts_make_one_table_of_what_predict_says(folder, model_file, tmp_path)
     predictor = Predictor(model_file, "keras", batch_size=4)
     out = tmp_path / "p.parquet"
     parts = parts_of(folder, out)
-    assert (parts.pictures, parts.missing()) == (32, [0, 1, 2, 3])
+    assert (parts.images, parts.missing()) == (32, [0, 1, 2, 3])
     done = []
     for number in parts.missing():
         parts.make(number, predictor, lambda: done.append(1))
@@ -71,7 +71,7 @@ def test_parts_make_one_table_of_what_predict_says(folder, model_file, tmp_path)
     assert parts.finish() == 2
     assert not parts.folder.exists()
     rows = check(out)
-    assert [row["path"] for row in rows] == [str(path) for path in iterate_pictures([folder])]
+    assert [row["path"] for row in rows] == [str(path) for path in iterate_images([folder])]
     assert len(list(errors(out))) == 2
     red = next(row for row in rows if row["name"] == "red")
     assert [each["name"] for each in red["predictions"]] == [
@@ -79,13 +79,13 @@ def test_parts_make_one_table_of_what_predict_says(folder, model_file, tmp_path)
     ]
 
 
-def test_an_unfinished_job_goes_on_where_it_was(folder, model_file, tmp_path):
+def test_an_unfinished_job_resumes(folder, model_file, tmp_path):
     out = tmp_path / "p.parquet"
     predictor = Predictor(model_file, "keras")
     first = parts_of(folder, out)
     first.make(1, predictor, lambda: None)
     stamp = first.path(1).stat().st_mtime_ns
-    # A picture that came later is not in this job: it was listed before.
+    # An image added after the listing is not part of this job.
     Image.new("RGB", (9, 9)).save(folder / "a.png")
     again = parts_of(folder, out)
     assert again.missing() == [0, 2, 3]
@@ -96,14 +96,14 @@ def test_an_unfinished_job_goes_on_where_it_was(folder, model_file, tmp_path):
     check(out)
 
 
-def test_another_job_does_not_go_on_with_it(folder, tmp_path):
+def test_another_job_does_not_resume_it(folder, tmp_path):
     out = tmp_path / "p.parquet"
     parts_of(folder, out)
     with pytest.raises(ValueError, match="holds parts of another job"):
         parts_of(folder, out, top=3)
 
 
-def test_names_that_are_no_text_are_kept(model_file, tmp_path):
+def test_names_that_are_not_text_are_kept(model_file, tmp_path):
     (tmp_path / "in").mkdir()
     odd = os.fsencode(tmp_path / "in") + b"/\xff.png"
     with open(odd, "wb") as file:
@@ -121,8 +121,8 @@ def test_the_command_writes_a_table(folder, model_file, tmp_path):
         cli.app, "predict", folder, "--model", model_file, "--out", out, "--engine", "litert"
     )
     assert (code, printed) == (1, "")
-    assert said.splitlines()[-1] == f"wrote {out}: 30 pictures named, 2 could not be read"
-    assert sum("can't be read as a picture" in line for line in said.splitlines()) == 2
+    assert said.splitlines()[-1] == f"wrote {out}: 30 images classified, 2 could not be read"
+    assert sum("can't be read as an image" in line for line in said.splitlines()) == 2
     check(out)
     assert not out.with_name("p.parquet.parts").exists()
 
@@ -132,12 +132,12 @@ def test_the_command_writes_a_table(folder, model_file, tmp_path):
     [
         (["--out", "p.csv"], "--out 'p.csv': expected a path ending in .parquet"),
         (["--out", "none/p.parquet"], "there is no folder none"),
-        (["--out", "p.parquet", "--json"], "neither --sheet nor --json"),
-        (["--ray", "2"], "--ray 2: goes with --out"),
+        (["--out", "p.parquet", "--json"], "--out can't be combined with --sheet or --json"),
+        (["--ray", "2"], "--ray 2 needs --out"),
         (["--engine", "fast"], "engine='fast': expected one of"),
     ],
 )
-def test_what_does_not_do_is_refused(folder, model_file, tmp_path, monkeypatch, options, message):
+def test_invalid_options_are_refused(folder, model_file, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     code, printed, said = running.run(cli.app, "predict", folder, "--model", model_file, *options)
     assert (code, printed) == (2, "")
@@ -152,22 +152,23 @@ def test_an_empty_folder_leaves_nothing(model_file, tmp_path):
         cli.app, "predict", tmp_path / "in", "--model", model_file, "--out", out
     )
     assert code == 2
-    assert "the folder holds no pictures" in said
+    assert "the folder contains no images" in said
     assert artifacts.left_in(tmp_path) == ["in"]
 
 
-def test_killed_it_goes_on(folder, model_file, tmp_path):
-    """A process that is killed between two parts; another one ends the job."""
+def test_a_killed_job_resumes(folder, model_file, tmp_path):
+    """One process is killed between two parts; another finishes the job."""
     out = tmp_path / "p.parquet"
     script = (
-        "import sys, time, keras_effnets\n"
+        "import sys, time\n"
         "from pathlib import Path\n"
-        "from keras_effnets.images.folders import iterate_pictures\n"
+        "from keras_effnets.images.folders import iterate_images\n"
+        "from keras_effnets.prediction import Predictor\n"
         "from keras_effnets.prediction.to_parquet import Job, Parts\n"
         "folder, out, model = sys.argv[1:]\n"
         "parts = Parts(Path(out), Job((folder,), 'digest', 2, 8), "
-        "lambda: iterate_pictures([folder]))\n"
-        "predictor = keras_effnets.Predictor(model, 'keras')\n"
+        "lambda: iterate_images([folder]))\n"
+        "predictor = Predictor(model, 'keras')\n"
         "for number in parts.missing():\n"
         "    parts.make(number, predictor, lambda: time.sleep(0.05))\n"
     )

@@ -1,4 +1,4 @@
-"""`keras-effnets finetune`, and what comes after it."""
+"""`keras-effnets finetune`, then `predict` and `evaluate` on its run."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import running
 from made_pictures import write_pictures
 
 from keras_effnets.commands.cli import app
-from keras_effnets.training.state import read_state
+from keras_effnets.training.run_state import read_state
 
 
 def run(*arguments):
@@ -72,7 +72,7 @@ def test_mistakes_are_one_line_and_write_nothing(finished, pictures, quick, tmp_
         ((pictures, "--out", new, "--classes", 4), "classes=4"),
         ((pictures, "--out", new, "--tune-augment", "blur"), "blur"),
         ((pictures, "--out", new, "--tune-since", "stage99"), "stage99"),
-        ((pictures, "--out", out, "--seed", 1), "another configuration: its seed is 0"),
+        ((pictures, "--out", out, "--seed", 1), "a run with other settings: its seed is 0"),
         ((pictures, "--out", new, "--distribute", "processes"), "coordinator"),
     ):
         code, text, errors = run("finetune", *arguments, *quick)
@@ -86,16 +86,16 @@ def test_mistakes_are_one_line_and_write_nothing(finished, pictures, quick, tmp_
 INTERRUPTED = """
 import os, signal, sys
 from keras_effnets.commands.cli import main
-from keras_effnets.training import learning
+from keras_effnets.training import training_loop
 
-end = learning._Bar.on_train_batch_end
+end = training_loop._Bar.on_train_batch_end
 
 def on_train_batch_end(self, batch, logs=None):
     end(self, batch, logs)
     if self.model.optimizer.iterations == 4:  # in the second epoch
         os.kill(os.getpid(), signal.SIGINT)
 
-learning._Bar.on_train_batch_end = on_train_batch_end
+training_loop._Bar.on_train_batch_end = on_train_batch_end
 sys.argv = ["keras-effnets", *sys.argv[1:]]
 main()
 """
@@ -106,9 +106,9 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(pictures, quick, tmp_path
     command = ["finetune", str(pictures), "--out", str(out), *quick]
     stopped = fresh_processes.run(INTERRUPTED, *command)
     assert stopped.returncode == 130, stopped.stderr
-    assert "the same command goes on after the last finished epoch" in stopped.stderr
+    assert "the same command resumes after the last finished epoch" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert read_state(out / "state.safetensors")[0].epoch == 1
     code, _, errors = run(*command)
     assert code == 0
-    assert "going on after epoch 1 of stage head" in errors
+    assert "resuming after epoch 1 of stage head" in errors

@@ -1,4 +1,4 @@
-"""AdamW with a rate for each layer, against Keras's with that rate, on every backend."""
+"""`LayerwiseAdamW` against Keras's AdamW with each variable's rate, on every backend."""
 
 import json
 import os
@@ -173,19 +173,21 @@ def test_factors_are_saved_with_the_model_and_training_goes_on_the_same(small, t
 
 @pytest.mark.parametrize("decay", [0, -1, 1.5, float("nan")])
 def test_bad_decay(small, decay):
-    with pytest.raises(ValueError, match=r"decay=.* is not above 0 and at most 1"):
+    with pytest.raises(ValueError, match=r"decay=.* is not a number in \(0, 1\]"):
         layer_decay(small("mobilenet_v1"), decay)
 
 
 @pytest.mark.parametrize("factor", [-1, float("nan"), float("inf")])
 def test_bad_factor(factor):
-    with pytest.raises(ValueError, match=r"factors\['a'\]=.* is not a number of 0 or more"):
+    with pytest.raises(ValueError, match=r"factors\['a'\]=.*: expected a number of 0 or more"):
         LayerwiseAdamW(factors={"a": factor})
 
 
 def test_factors_of_another_model_are_refused(small):
     optimizer = LayerwiseAdamW(factors=layer_decay(small("mobilenet_v1")))
     theirs = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="theirs")])
-    with pytest.raises(ValueError, match=r"are for 'stem/.*' and others, and none .*theirs/kernel"):
+    with pytest.raises(
+        ValueError, match=r"none is for .*theirs/kernel'.* another model's, such as 'stem/"
+    ):
         optimizer.build(theirs.trainable_variables)
     LayerwiseAdamW().build(theirs.trainable_variables)

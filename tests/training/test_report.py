@@ -57,7 +57,7 @@ def test_the_page_states_the_result_and_shows_the_pictures(pictures, tmp_path):
     assert table[4] == f"{tmp_path}/3.png,cat,a|b,0.7"
 
 
-def test_no_mistakes_are_no_picture(pictures, tmp_path):
+def test_without_mistakes_there_is_no_image(pictures, tmp_path):
     folder = RunFolder(tmp_path)
     folder.mistakes.write_bytes(b"of an earlier run")
     write_report(folder, outcome(pictures, np.eye(3)[[0, 0, 1, 2]], tmp_path))

@@ -1,4 +1,4 @@
-"""A run that is killed, whenever it is, ends with the bits of one that was not."""
+"""A killed run ends with the same bits as an uninterrupted one."""
 
 import signal
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from made_pictures import write_pictures
 
-from keras_effnets.training.state import read_state
+from keras_effnets.training.run_state import read_state
 
 RUN = """
 import os, signal, sys
 from keras_effnets import finetune
-from keras_effnets.training import learning
+from keras_effnets.training import training_loop
 
 pictures, network, out, kind, number = *sys.argv[1:5], int(sys.argv[5])
 count = 0
@@ -24,13 +24,13 @@ def at(this):
     if count == number and kind == this:
         os.kill(os.getpid(), signal.SIGKILL)
 
-fsync, validate, end = os.fsync, learning._validate, learning._Bar.on_train_batch_end
+fsync, validate, end = os.fsync, training_loop._validate, training_loop._Bar.on_train_batch_end
 
 def on_train_batch_end(self, batch, logs=None):
     at("batch")
     end(self, batch, logs)
 
-def killed_fsync(handle):  # the state is half in place: written, and not yet renamed
+def killed_fsync(handle):  # the state is written but not yet renamed
     at("writing")
     fsync(handle)
 
@@ -38,8 +38,8 @@ def killed_validate(stage):
     at("validation")
     return validate(stage)
 
-os.fsync, learning._validate = killed_fsync, killed_validate
-learning._Bar.on_train_batch_end = on_train_batch_end
+os.fsync, training_loop._validate = killed_fsync, killed_validate
+training_loop._Bar.on_train_batch_end = on_train_batch_end
 finetune(
     pictures, out=out, model=network, batch_size=8, validation=0.2,
     head_epochs=2, tune_epochs=2, tune_augment=("flip", "crop"), ema=0.5, deterministic=True,
@@ -89,7 +89,7 @@ def assert_same(out: Path, whole: Path):
     ids=["twice", "five times"],
 )
 def test_killed_in_one_run(run, uninterrupted, tmp_path, moments):
-    """In a stage's first batches, inside the writing of a state, in validation."""
+    """Kills in a stage's first batches, during the write of a state, and in validation."""
     out = tmp_path / "run"
     for kind, number in moments:
         killed = run(out, kind, number)

@@ -10,8 +10,8 @@ from made_pictures import CLASSES, write_pictures
 
 import keras_effnets
 from keras_effnets import finetune
-from keras_effnets.training import learning
-from keras_effnets.training.state import read_state
+from keras_effnets.training import training_loop
+from keras_effnets.training.run_state import read_state
 
 QUICK = {
     "model": "efficientnet_lite0",
@@ -38,7 +38,7 @@ def tiny(tiny_network):
 
 @pytest.fixture(scope="module")
 def finished(pictures, tmp_path_factory):
-    """A run of both stages, and what it returned."""
+    """The folder and the outcome of a run of both stages."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     return folder, finetune(pictures, out=folder, **QUICK)
 
@@ -105,7 +105,7 @@ def test_only_the_last_stages_moved(finished):
 def test_a_finished_run_is_not_trained_again(finished, pictures, monkeypatch):
     folder, outcome = finished
     before = (folder / "state.safetensors").read_bytes()
-    monkeypatch.setattr(learning, "_epoch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(training_loop, "_epoch", lambda *_: pytest.fail("trained again"))
     again = finetune(pictures, out=folder, **QUICK)
     assert (folder / "state.safetensors").read_bytes() == before
     np.testing.assert_array_equal(again.scores, outcome.scores)
@@ -115,14 +115,14 @@ def test_a_finished_run_is_not_trained_again(finished, pictures, monkeypatch):
 def test_a_run_of_other_settings_is_refused(finished, pictures, change):
     folder, _ = finished
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    with pytest.raises(ValueError, match="another configuration"):
+    with pytest.raises(ValueError, match="a run with other settings: its"):
         finetune(pictures, out=folder, **{**QUICK, **change})
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
 
 
 def test_other_pictures_are_refused(finished, tmp_path):
     folder, _ = finished
-    with pytest.raises(ValueError, match="another configuration: its"):
+    with pytest.raises(ValueError, match="a run with other data: its"):
         finetune(write_pictures(tmp_path / "others", seed=1, train=9), out=folder, **QUICK)
 
 
@@ -186,7 +186,7 @@ def test_a_checkpoint_of_torchvisions_keys(pictures, tmp_path):
     ("change", "message"),
     [
         ({"model": "resnet5"}, "resnet5"),
-        ({"classes": 4}, "classes=4: .* has 3"),
+        ({"classes": 4}, "classes=4: .* has 3 classes"),
         ({"tune_since": "stage99"}, "stage99"),
         ({"tune_augment": ("blur",)}, "blur"),
     ],

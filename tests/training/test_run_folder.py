@@ -25,9 +25,12 @@ def test_the_same_run_may_come_again_on_other_versions(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"settings": {"model": "vgg13", "seed": 0}}, "its model is 'vgg11', and not 'vgg13'"),
-        ({"settings": {"model": "vgg11"}}, "its seed is 0, and not None"),
-        ({"data": {"train": 4}}, "its train is 3, and not 4"),
+        (
+            {"settings": {"model": "vgg13", "seed": 0}},
+            "settings: its model is 'vgg11', not 'vgg13'",
+        ),
+        ({"settings": {"model": "vgg11"}}, "settings: its seed is 0, not None"),
+        ({"data": {"train": 4}}, "data: its train is 3, not 4"),
     ],
 )
 def test_another_run_is_refused_and_nothing_is_written(tmp_path, change, message):
@@ -36,7 +39,7 @@ def test_another_run_is_refused_and_nothing_is_written(tmp_path, change, message
         pass
     before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
     with (
-        pytest.raises(ValueError, match=f"another configuration: {message}"),
+        pytest.raises(ValueError, match=f"a run with other {message}"),
         folder.claim({**CONFIG, **change}),
     ):
         raise AssertionError("the folder was given away")
@@ -53,7 +56,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "run").write_text("")
     with (
         pytest.raises(ValueError, match="this is a file"),
@@ -86,7 +89,7 @@ def test_two_processes_do_not_share_a_run(tmp_path):
     with RunFolder(tmp_path / "run").claim(CONFIG):
         other = context.Process(target=_claim, args=(tmp_path / "run", answers))
         other.start()
-        assert "another process works on this run" in answers.get(timeout=60)
+        assert "another process is working on this run" in answers.get(timeout=60)
         other.join(60)
 
 

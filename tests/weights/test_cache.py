@@ -19,10 +19,10 @@ from torchvision_import import import_torchvision
 import keras_effnets
 from keras_effnets.weights import cache
 from keras_effnets.weights import download as download_module
+from keras_effnets.weights import published as published_module
+from keras_effnets.weights.cache import RULES_VERSION
 from keras_effnets.weights.catalog import WEIGHTS
 from keras_effnets.weights.download import partial_name
-from weights_tools import convert as convert_module
-from weights_tools.convert import RULES_VERSION
 
 LITE0 = WEIGHTS["efficientnet_lite0"][0]
 NAME = "efficientnet_lite0-EFFICIENTNET_PYTORCH-57934424"
@@ -62,7 +62,7 @@ def test_a_packaged_set_is_converted_once(own_home):
 @pytest.mark.usefixtures("needs_lite0")
 def test_a_file_with_another_hash_is_refused():
     other = dataclasses.replace(LITE0, sha256="0" * 64)
-    with pytest.raises(ValueError, match=r"SHA-256 is 5793.*published file's 0000"):
+    with pytest.raises(ValueError, match=r"SHA-256 is 5793.*but 0000"):
         cache.locate(other, "efficientnet_lite0")
 
 
@@ -138,8 +138,8 @@ def test_a_download_is_checked_by_md5_where_that_is_what_is_published(publisher,
     path.write_bytes(b"something else")
     assert cache.locate(by_md5(f"{publisher.url}/whole"), "some_model") == path
     assert path.read_bytes() == Publisher.content
-    assert "is damaged: MD5 is" in caplog.text
-    with pytest.raises(ValueError, match=f"MD5 is {MD5}, and the published file's {'0' * 32}"):
+    assert "is damaged: its MD5 is" in caplog.text
+    with pytest.raises(ValueError, match=f"MD5 is {MD5}, but {'0' * 32} is published"):
         cache.locate(by_md5(f"{publisher.url}/whole", "0" * 32), "some_model")
     assert kept(own_home) == [f"downloads/{path.name}"]
 
@@ -177,7 +177,7 @@ def test_a_failed_download_says_what_helps(way, publisher, own_home):
 
 def test_a_download_with_another_hash_is_not_kept(publisher, own_home):
     other = published(f"{publisher.url}/whole", sha256="0" * 64)
-    with pytest.raises(ValueError, match=f"SHA-256 is {DIGEST}, and the published file's 00000"):
+    with pytest.raises(ValueError, match=f"SHA-256 is {DIGEST}, but 00000"):
         cache.locate(other, "some_model")
     assert kept(own_home) == []
 
@@ -188,7 +188,7 @@ def test_a_damaged_download_is_fetched_again(publisher, own_home, caplog):
     path.write_bytes(b"damaged")
     assert cache.locate(info, "some_model") == path
     assert path.read_bytes() == Publisher.content
-    assert "is damaged: SHA-256 is" in caplog.text
+    assert "is damaged: its SHA-256 is" in caplog.text
 
 
 ROOT = Path(__file__).parents[2]
@@ -261,7 +261,7 @@ def test_a_home_that_takes_nothing_is_stood_in_for(publisher, caplog):
     assert made.parents[1] == path.parents[1]
     assert publisher.asked() == ["/whole"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "the cache takes no file" in caplog.text
+    assert "the cache cannot be written to" in caplog.text
 
 
 def test_the_stand_in_ends_with_its_process(tmp_path, monkeypatch):
@@ -359,9 +359,9 @@ def test_a_conversion_that_finds_no_room_is_not_kept(mobilenet, own_home, monkey
     def fill(*arguments, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(convert_module, "write_weights_file", fill)
+    monkeypatch.setattr(published_module, "write_weights_file", fill)
     model = keras_effnets.MobileNetV2(weights="imagenet")
-    assert "is not kept: No space left on device" in caplog.text
+    assert "is not cached: No space left on device" in caplog.text
     assert kept(own_home) == [f"downloads/{info.file}"]
     local = keras_effnets.MobileNetV2(weights=path)
     for one, other in zip(model.weights, local.weights, strict=True):

@@ -135,7 +135,7 @@ def test_without_a_hash_nothing_is_left_of_an_earlier_call(publisher, target):
 
 
 def test_a_file_of_another_hash_is_not_kept_and_both_hashes_are_told(publisher, target):
-    with pytest.raises(ValueError, match=f"SHA-256 is {DIGEST}, and the published file's 0000abcd"):
+    with pytest.raises(ValueError, match=f"SHA-256 is {DIGEST}, but 0000abcd"):
         download(f"{publisher.url}/whole/x.pth", target, "0000abcd")
     assert nothing_is_left(target)
 
@@ -194,7 +194,7 @@ def test_what_an_earlier_call_left_does_no_harm(left, publisher, target):
 
 def test_a_stall_ends_with_an_error(publisher, target, monkeypatch):
     monkeypatch.setattr(module, "TIMEOUT", 0.2)
-    with pytest.raises(OSError, match=r"no byte came for 0.2 s; gave up after 4 attempts"):
+    with pytest.raises(OSError, match=r"no data for 0.2 s; gave up after 4 attempts"):
         download(f"{publisher.url}/stalls/x.pth", target, DIGEST)
     assert not target.exists()
 
@@ -223,7 +223,7 @@ def test_the_pauses_double(publisher, target, monkeypatch):
 
 @pytest.mark.parametrize(("path", "status"), [("absent", 404), ("forbidden", 403)])
 def test_a_refusal_is_final(path, status, publisher, target):
-    with pytest.raises(OSError, match=f"the server answers {status}"):
+    with pytest.raises(OSError, match=f"the server answered {status}"):
         download(f"{publisher.url}/{path}/x.pth", target, DIGEST)
     assert len(publisher.requests) == 1
     assert nothing_is_left(target)
@@ -270,7 +270,7 @@ def test_other_schemes_are_refused(url, target):
 
 
 def test_more_than_the_limit_is_not_taken(publisher, target):
-    with pytest.raises(OSError, match="announces 1,000,000,000,000 bytes, and at most 8,000,000,0"):
+    with pytest.raises(OSError, match=r"announces 1,0{3}.*, more than the limit of 8,000,000,0"):
         download(f"{publisher.url}/announces_a_terabyte/x.pth", target, DIGEST)
     assert nothing_is_left(target)
     with pytest.raises(OSError, match="sends more than 2,000,000 bytes"):
@@ -281,7 +281,7 @@ def test_more_than_the_limit_is_not_taken(publisher, target):
 def test_a_file_that_the_disk_has_no_room_for_is_not_begun(publisher, target, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 999_999))
-    with pytest.raises(OSError, match="1,000,000 bytes are to come, and the disk has room for 999"):
+    with pytest.raises(OSError, match="1,000,000 bytes remain, but the disk has only 999"):
         download(f"{publisher.url}/whole/x.pth", target, DIGEST)
     assert nothing_is_left(target)
 

@@ -18,7 +18,6 @@ from keras_effnets.plan.deferred import outline, variables_by_path
 from keras_effnets.weights import hub
 from keras_effnets.weights.names.rule import AXES
 from weights_tools.convert import convert
-from weights_tools.rules import sources_of
 
 constants = pytest.importorskip(
     "huggingface_hub.constants", reason="huggingface_hub is in the extra `hub`"
@@ -160,7 +159,7 @@ def timm_folder(tmp_path):
     shapes = outline(partial(builder, weights=None))
     rng = np.random.default_rng(0)
     tensors = {}
-    for rule in sources_of(builder.config)["timm"].rules(builder.config):
+    for rule in builder.config.spellings["timm"].rules(builder.config):
         shape = np.empty(len(AXES[rule.kind]), int)
         shape[list(AXES[rule.kind])] = shapes[rule.target]
         tensors[rule.source] = rng.uniform(0.5, 1.5, tuple(shape)).astype(np.float32)
@@ -181,7 +180,7 @@ def test_the_config_of_timms_repositories_is_followed(server, timm_folder):
 
 def test_the_checks_are_those_of_a_local_file(server, checkpoint, foreign):
     Hub.files["model.safetensors"] = foreign
-    with pytest.raises(ValueError, match="no checkpoint of mobilenet_v2"):
+    with pytest.raises(ValueError, match="not a checkpoint of mobilenet_v2"):
         keras_effnets.MobileNetV2(weights=f"hf://{REPO}")
     Hub.files["model.safetensors"] = b"<html>"
     with pytest.raises(ValueError, match=r"model\.safetensors"):
@@ -231,10 +230,10 @@ def test_ours_comes_first_and_is_known_by_its_header(server, foreign, ours):
 @pytest.mark.parametrize("names", [["a.pth", "b.pth"], ["README.md"], []])
 def test_what_is_not_clear_is_asked_back(names, server):
     Hub.files.update(dict.fromkeys(names, b""))
-    listed = ", ".join(names) or "nothing"
-    with pytest.raises(ValueError, match=f"no one file of weights but {listed}; name one as hf://"):
+    listed = ", ".join(names) or "no files"
+    with pytest.raises(ValueError, match=f"is unclear; it has {listed}. Name one as hf://"):
         fetch()
-    with pytest.raises(FileNotFoundError, match=rf"there is no c\.pth in {REPO}"):
+    with pytest.raises(FileNotFoundError, match=rf"{REPO} has no file c\.pth"):
         fetch("/c.pth")
 
 
@@ -269,9 +268,13 @@ def test_a_revision_is_fetched_by_its_name(server, foreign):
 @pytest.mark.parametrize(
     ("repo", "kind", "words"),
     [
-        ("some-one/absent", FileNotFoundError, "there is no .*some-one/absent, or it is private"),
-        ("some-one/login", FileNotFoundError, "some-one/login, or it is private.*HF_TOKEN"),
-        ("some-one/gated", OSError, "some-one/gated is gated; accept its terms"),
+        ("some-one/absent", FileNotFoundError, "some-one/absent does not exist or is private"),
+        (
+            "some-one/login",
+            FileNotFoundError,
+            "some-one/login does not exist or is private.*HF_TOKEN",
+        ),
+        ("some-one/gated", OSError, "some-one/gated is gated. Accept its terms"),
         ("some-one/broken", OSError, "cannot be reached"),
     ],
 )

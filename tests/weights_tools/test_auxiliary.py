@@ -14,7 +14,6 @@ import keras_effnets
 from keras_effnets.plan.deferred import outline
 from keras_effnets.weights import cache
 from keras_effnets.weights.names.rule import inverse
-from weights_tools.rules import sources_of
 
 HEADS = ("classifier", "aux1", "aux2")
 SHAPE = (33, 33, 3)
@@ -38,7 +37,7 @@ def tensors(narrow):
     config = replace(keras_effnets.GoogLeNet.config, aux_heads=True)
     rng = np.random.default_rng(0)
     shapes = outline(partial(build, weights=None, aux_heads=True))
-    rules = sources_of(config)["torchvision"].rules(config)
+    rules = config.spellings["torchvision"].rules(config)
     return {
         rule.source: np.ascontiguousarray(
             inverse(rule.kind, rng.uniform(0.5, 1.5, shapes[rule.target]).astype(np.float32))

@@ -1,4 +1,4 @@
-"""`weights-tools cache`: what is there, what of it goes, and what never does."""
+"""`weights-tools cache`: what it lists, what it removes, and what it never touches."""
 
 import json
 import os
@@ -11,9 +11,9 @@ import pytest
 import running
 
 from keras_effnets.weights import cache
+from keras_effnets.weights.cache import RULES_VERSION
 from keras_effnets.weights.catalog import WEIGHTS
 from weights_tools import cli
-from weights_tools.convert import RULES_VERSION
 
 run = partial(running.run, cli.app, "cache")
 
@@ -73,13 +73,13 @@ def test_path_is_the_folder(home):
 
 
 def test_an_empty_cache(home):
-    assert run("list") == (0, "nothing is cached\n", "")
+    assert run("list") == (0, "the cache is empty\n", "")
     assert run("list", "--json") == (0, "[]\n", "")
     assert run("prune") == (0, "freed 0.0 kB in 0 files\n", "")
     assert not home.exists()
 
 
-def test_list_says_what_is_of_use(filled):
+def test_list_tells_which_files_are_used(filled):
     code, out, err = run("list", "--json")
     assert (code, err) == (0, "")
     found = {Path(each["path"]).relative_to(filled).as_posix(): each for each in json.loads(out)}
@@ -88,7 +88,7 @@ def test_list_says_what_is_of_use(filled):
     assert uses == {CURRENT, PACKAGED, TO_CONVERT}
     assert {each["bytes"] for each in found.values()} == {1000}
     assert found[OF_OTHER_RULES]["rules"] == "0"
-    assert found[OF_OTHER_RULES]["note"] == f"by rules 0; this release has {RULES_VERSION}"
+    assert found[OF_OTHER_RULES]["note"] == f"rules 0; this release has {RULES_VERSION}"
     assert found[TO_CONVERT] == {
         "path": str(filled / TO_CONVERT),
         "kind": "download",
@@ -98,7 +98,7 @@ def test_list_says_what_is_of_use(filled):
         "modified": found[TO_CONVERT]["modified"],
         "rules": None,
         "of_use": True,
-        "note": "is to be converted",
+        "note": "not converted yet",
     }
 
 
@@ -135,14 +135,14 @@ def test_prune_removes_what_it_says_and_nothing_else(options, gone, filled):
     assert there(filled) == before - gone - {*LOCKED}
 
 
-def test_prune_leaves_what_a_process_is_at_work_on(filled):
+def test_prune_keeps_files_in_use(filled):
     with cache.lock(filled, V1.file):
         code, out, err = run("prune", "--all")
     assert (code, err) == (0, "")
     left = there(filled)
     assert {TO_CONVERT, TEMPORARY[0]} < left
     assert TEMPORARY[1] not in left
-    assert f"left, a process is at work on it: {filled / TEMPORARY[0]}" in out
+    assert f"kept, because a process is using it: {filled / TEMPORARY[0]}" in out
 
 
 def test_prune_of_a_cache_that_cannot_be_changed_fails(filled, monkeypatch):

@@ -123,7 +123,7 @@ def test_convert_writes_a_file_that_predicts_the_same(lite0, here):
     assert (code, err) == (0, "")
     for text in (
         "wrote        efficientnet_lite0.safetensors\n",
-        "efficientnet_pytorch 247 of 247",
+        "(matching names: efficientnet_pytorch 247 of 247",
         "profile      tensorflow\n",
         "weights set  EFFICIENTNET_PYTORCH\n",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -179,7 +179,7 @@ def test_bad_files_are_refused_and_nothing_is_written(lite0, here, tmp_path, cap
         (hostile(tmp_path / "hostile.pth"), "print"),
         (truncated(tmp_path / "cut.pth", lite0), "truncated"),
         (empty, "is empty"),
-        (picture, "a PNG picture"),
+        (picture, "a PNG image"),
         (tmp_path / "missing.pth", "no such file"),
         (tmp_path, "is a directory"),
     ):
@@ -197,7 +197,7 @@ def test_a_checkpoint_of_another_model_lists_what_does_not_fit(lite0, here):
     assert first.endswith("does not fit the model:")
     assert {problem.split()[0] for problem in problems} == {"missing:", "mis-shaped:"}
     message = refused("convert", lite0, "--model", "mobilenet_v2")
-    assert "is no checkpoint of mobilenet_v2" in message
+    assert "is not a checkpoint of mobilenet_v2" in message
     assert list(here.iterdir()) == []
 
 

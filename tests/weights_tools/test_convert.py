@@ -21,10 +21,9 @@ from keras_effnets.weights import cache
 from keras_effnets.weights.names.rule import AXES
 from weights_tools import cli
 from weights_tools.convert import Conversion, convert
-from weights_tools.export_source import find_donor
+from weights_tools.export_source import find_source
 from weights_tools.formats.checkpoint import CheckpointError, read_checkpoint
 from weights_tools.formats.our_format import WeightsFile
-from weights_tools.rules import sources_of
 
 MODEL = "mobilenet_v2"
 
@@ -37,7 +36,7 @@ def source_tensors(
     shapes = outline(partial(builder, weights=None, classes=classes))
     rng = np.random.default_rng(seed)
     tensors = {}
-    for rule in sources_of(builder.config)[source].rules(builder.config):
+    for rule in builder.config.spellings[source].rules(builder.config):
         shape = np.empty(len(AXES[rule.kind]), int)
         shape[list(AXES[rule.kind])] = shapes[rule.target]
         tensors[rule.source] = rng.uniform(0.5, 1.5, tuple(shape)).astype(np.float32)
@@ -98,7 +97,7 @@ def test_every_source_gives_every_variable_its_tensor(model, source, write):
     builder = get_builder(model)
     conversion = Conversion(path, builder.config, source=source)
     assert conversion.source == source
-    assert conversion.profile == sources_of(builder.config)[source].profile
+    assert conversion.profile == builder.config.spellings[source].profile
     shapes = outline(partial(builder, weights=None))
     values = conversion.values(shapes)
     assert values.keys() == shapes.keys()
@@ -220,7 +219,7 @@ def test_half_precision_is_cast(tensors, write):
 
 def test_our_file_of_another_model_is_refused(tensors, write, tmp_path):
     convert(write(tensors), MODEL, tmp_path / "out.safetensors")
-    with pytest.raises(ValueError, match="holds weights of mobilenet_v2, not of efficientnet_b0"):
+    with pytest.raises(ValueError, match="has weights of mobilenet_v2, not of efficientnet_b0"):
         keras_effnets.EfficientNetB0(weights=tmp_path / "out.safetensors")
     with pytest.raises(ValueError, match="profile='tensorflow'"):
         keras_effnets.MobileNetV2(weights=tmp_path / "out.safetensors", profile="tensorflow")
@@ -240,7 +239,7 @@ def test_a_loaded_weight_draws_no_random_number(tensors, write, monkeypatch):
     def no_draw(self, shape, dtype=None):
         raise AssertionError(f"drew {shape}")
 
-    monkeypatch.setattr("keras_effnets.layers.initializers.FanOutUniform.__call__", no_draw)
+    monkeypatch.setattr("keras_effnets.layers.chain.FanOutUniform.__call__", no_draw)
     keras_effnets.MobileNetV2(weights=path)
     with pytest.raises(AssertionError, match="drew"):
         keras_effnets.MobileNetV2(weights=path, classes=3)
@@ -342,7 +341,7 @@ def test_timms_epsilon_travels_where_torchvisions_is_another(ending, write, tmp_
     model = keras_effnets.EfficientNetB5(weights=tmp_path / f"out{ending}")
     assert model.get_layer("stem").epsilon == model.get_layer("stage2_block2").epsilon == 1e-5
     # And from there back to timm, whose epsilon that is.
-    assert find_donor(tmp_path / f"out{ending}", "efficientnet_b5", None).epsilon == 1e-5
+    assert find_source(tmp_path / f"out{ending}", "efficientnet_b5", None).epsilon == 1e-5
 
 
 def half_of(tensors, kind):
@@ -368,7 +367,7 @@ def test_other_floats_are_cast_and_counted(kind, tensors, write, tmp_path):
 
 def test_integers_are_no_weights(tensors, write, tmp_path):
     wrong = {**tensors, "features.0.0.weight": np.ones((32, 3, 3, 3), np.int32)}
-    with pytest.raises(CheckpointError, match=r"not of floats: features\.0\.0\.weight .* int32"):
+    with pytest.raises(CheckpointError, match=r"not floats: features\.0\.0\.weight .* int32"):
         convert(write(wrong), MODEL, tmp_path / "out.safetensors")
 
 
@@ -409,7 +408,7 @@ def test_without_a_classifier_the_rest_is_converted(ending, write, tmp_path):
         kernel = variables_by_path(body)["top/conv/kernel"].numpy()
         np.testing.assert_array_equal(kernel, tensors["conv_head.weight"].transpose(2, 3, 1, 0))
         assert keras_effnets.MobileNetV2(weights=weights, classes=7).output_shape == (None, 7)
-        with pytest.raises(ValueError, match="holds no classifier: take include_top=False"):
+        with pytest.raises(ValueError, match="has no classifier: pass include_top=False"):
             keras_effnets.MobileNetV2(weights=weights)
 
 
@@ -474,7 +473,7 @@ def test_a_classifier_behind_maxima_is_refused(tmp_path):
     )
     path = tmp_path / "theirs.weights.h5"
     keras.Sequential([body, keras.layers.Dense(3)]).save_weights(path)
-    with pytest.raises(CheckpointError, match="pools by the maximum"):
+    with pytest.raises(CheckpointError, match="has max pooling"):
         convert(path, MODEL, tmp_path / "out.safetensors")
     assert keras_effnets.MobileNetV2(weights=path, include_top=False).output_shape[-1] == 1280
 
@@ -486,7 +485,7 @@ def test_two_networks_in_one_file_are_refused(keras_body, tmp_path):
     keras.Model(inputs, [keras_body(inputs), other(inputs)]).save_weights(
         tmp_path / "two.weights.h5"
     )
-    with pytest.raises(CheckpointError, match=r"two networks alike, under '.*/' and '.*/'"):
+    with pytest.raises(CheckpointError, match=r"two such networks, under '.*/' and '.*/'"):
         convert(tmp_path / "two.weights.h5", MODEL, tmp_path / "out.safetensors")
 
 
@@ -511,9 +510,9 @@ def test_the_command_tells_what_was_found_and_takes_the_choices(write, tmp_path)
     assert code == 0
     text = " ".join(text.split())
     for part in (
-        "source timm_tf (names found: efficientnet_pytorch 0 of 109, timm 109 of 109",
-        "found in the file itself",
-        "pictures 224 pixels, mean 127.5/127.5/127.5, std 127.5/127.5/127.5, by timm's default",
+        "source timm_tf (matching names: efficientnet_pytorch 0 of 109, timm 109 of 109",
+        "found in the top level of the file",
+        "images 224 pixels, mean 127.5/127.5/127.5, std 127.5/127.5/127.5, by timm's default",
         "classifier left out, as asked",
         "cast from float16",
         "include_top=False)",

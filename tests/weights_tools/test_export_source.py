@@ -67,9 +67,9 @@ def test_a_strangers_archive_is_not_opened_as_ours(make, tmp_path, monkeypatch):
         raise AssertionError("it was loaded")
 
     monkeypatch.setattr(keras.saving, "load_model", refuse)
-    with pytest.raises(ValueError, match="is no network that keras_effnets made"):
-        donor.find_donor(path, "squeezenet1_1", None)
-    with pytest.raises(ValueError, match="is no checkpoint of squeezenet1_1"):
+    with pytest.raises(ValueError, match="was not built by keras_effnets"):
+        donor.find_source(path, "squeezenet1_1", None)
+    with pytest.raises(ValueError, match="is not a checkpoint of squeezenet1_1"):
         keras_effnets.SqueezeNet1_1(weights=path)
 
 
@@ -89,7 +89,7 @@ def test_b5_of_torchvision_and_of_timm_are_told_apart(epsilon, fitting, kind, tm
     if kind == "archive":
         model.save(tmp_path / "b5.keras")
         model = tmp_path / "b5.keras"
-    found = donor.find_donor(model, None, None)
+    found = donor.find_source(model, None, None)
     assert (found.config.profile, found.epsilon) == ("torch", epsilon)
     other = {"torchvision", "timm"} - {fitting}
     assert _source(found, fitting).profile == "torch"

@@ -19,14 +19,19 @@ import safetensors.torch  # noqa: E402
 
 import keras_effnets  # noqa: E402
 from keras_effnets.models.registry import get_builder  # noqa: E402
-from keras_effnets.weights.names.rule import AXES, inverse, transform  # noqa: E402
+from keras_effnets.plan.deferred import outline  # noqa: E402
+from keras_effnets.weights.names.rule import (  # noqa: E402
+    AXES,
+    inverse,
+    transform,
+    transformed_shape,
+)
 from weights_tools import cli  # noqa: E402
-from weights_tools.commands.export_torch import NETWORKS  # noqa: E402
+from weights_tools.commands.export_torch import construction  # noqa: E402
 from weights_tools.convert import convert  # noqa: E402
-from weights_tools.export_source import Donor  # noqa: E402
-from weights_tools.export_torch import TARGETS, Report, _source, export_torch  # noqa: E402
+from weights_tools.export_source import ExportSource  # noqa: E402
+from weights_tools.export_torch import TARGETS, ExportReport, _source, export_torch  # noqa: E402
 from weights_tools.formats.checkpoint import read_checkpoint  # noqa: E402
-from weights_tools.rules import sources_of  # noqa: E402
 
 COUNTER = "num_batches_tracked"
 LITE0 = "efficientnet_lite0"
@@ -61,7 +66,7 @@ def at_random(module: "torch.nn.Module") -> "torch.nn.Module":
     return module
 
 
-def answers(module: "torch.nn.Module", pictures: np.ndarray, report: Report) -> np.ndarray:
+def answers(module: "torch.nn.Module", pictures: np.ndarray, report: ExportReport) -> np.ndarray:
     """Logits of pixels prepared as the report says."""
     shown = living.normalised(pictures, report.preset.mean, report.preset.std)
     with torch.inference_mode():
@@ -84,7 +89,7 @@ def assert_same_state(
 def in_keras(model: str, state: dict[str, "torch.Tensor"], to: str, folder: Path) -> keras.Model:
     """Our network with the numbers of a state dict."""
     torch.save(state, folder / "theirs.pth")
-    profile = sources_of(get_builder(model).config)[to].profile
+    profile = get_builder(model).config.spellings[to].profile
     return keras_effnets.create_model(model, weights=folder / "theirs.pth", profile=profile)
 
 
@@ -261,7 +266,7 @@ def test_inverse_undoes_transform(kind):
 )
 def test_only_targets_of_the_same_habits_are_taken(model, profile, epsilon, fitting):
     config = replace(get_builder(model).config, profile=profile)
-    donor = Donor("the model", config, epsilon, config.input_preset, {})
+    donor = ExportSource("the model", config, epsilon, config.input_preset, {})
     for to in TARGETS:
         if to in fitting:
             assert _source(donor, to).profile == profile
@@ -272,8 +277,8 @@ def test_only_targets_of_the_same_habits_are_taken(model, profile, epsilon, fitt
         assert set(str(error.value).rpartition("; to=")[2].removesuffix(" fits").split(" or ")) == (
             set(named.split(" or ")) if fitting else {"nothing"}
         )
-        if to in sources_of(config):
-            assert f"of profile '{profile}'" in str(error.value)
+        if to in config.spellings:
+            assert f"has profile '{profile}'" in str(error.value)
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +289,10 @@ def tiny() -> keras.Model:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (partial(keras_effnets.MobileNetV2, name="flowers"), "is named 'flowers': say with name="),
+        (
+            partial(keras_effnets.MobileNetV2, name="flowers"),
+            "is named 'flowers': give the network's name",
+        ),
         (
             partial(keras_effnets.MobileNetV2, output_stride=16, name=MOBILENET),
             "has dilated blocks",
@@ -295,9 +303,9 @@ def tiny() -> keras.Model:
         ),
         (
             partial(keras_effnets.MobileNetV2, profile="tensorflow", name=MOBILENET),
-            "of profile 'tensorflow'",
+            "has profile 'tensorflow'",
         ),
-        (partial(keras.Sequential, name="mobilenet_v2"), "is no network that keras_effnets made"),
+        (partial(keras.Sequential, name="mobilenet_v2"), "was not built by keras_effnets"),
     ],
 )
 def test_models_that_torch_would_not_have_are_refused(make, message, tmp_path):
@@ -349,7 +357,7 @@ def test_other_mistakes(tiny, tmp_path):
     )
     assert "to='keras' is not one of torchvision, timm" in refused(tiny, to="keras")
     assert "profile='caffe' is not one of" in refused(tiny, profile="caffe")
-    assert "is of profile 'torch'" in refused(tiny, profile="tensorflow")
+    assert "has profile 'torch'" in refused(tiny, profile="tensorflow")
     assert "'resnet9' is neither the name of a network (" in refused("resnet9")
     assert "neither the name" in refused(tmp_path / "theirs.pth")
     assert "there is no such file" in refused(tmp_path / "none.keras")
@@ -367,7 +375,7 @@ def test_a_file_of_another_network_is_refused(tmp_path):
     state = at_random(torchvision_network("mobilenet_v2")).state_dict()
     torch.save(state, tmp_path / "theirs.pth")
     convert(tmp_path / "theirs.pth", "mobilenet_v2", tmp_path / "middle.safetensors")
-    with pytest.raises(ValueError, match="holds weights of mobilenet_v2, not of efficientnet_b0"):
+    with pytest.raises(ValueError, match="has weights of mobilenet_v2, not of efficientnet_b0"):
         export_torch(
             tmp_path / "middle.safetensors",
             tmp_path / "ours.pth",
@@ -393,8 +401,8 @@ def test_the_printed_lines_load_it(name, tmp_path, monkeypatch):
     assert shown["wrote"] == name
     assert shown["tensors"] == "247"
     assert shown["counters"] == "49 num_batches_tracked, 0 of them known"
-    assert shown["pictures"] == (
-        "RGB / 255, less (0.498039, 0.498039, 0.498039), over (0.501961, 0.501961, 0.501961); "
+    assert shown["images"] == (
+        "RGB / 255, minus (0.498039, 0.498039, 0.498039), over (0.501961, 0.501961, 0.501961); "
         "bicubic to 256, crop 224"
     )
 
@@ -405,7 +413,7 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path):
     code, out, err = run("export-torch", LITE0, "--out", target, "--to", "torchvision")
     assert (code, out) == (2, "")
     assert err == (
-        "error: to='torchvision': no network there is known to be efficientnet_lite0; "
+        "error: to='torchvision' has no efficientnet_lite0; "
         "to='efficientnet_pytorch' or 'timm_tf' fits\n"
     )
     code, out, err = run("export-torch", LITE0, "--out", tmp_path / "a/b.pth", "--to", "timm_tf")
@@ -414,13 +422,17 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_target_is_named_as_its_library_names_it():
+def test_the_line_that_makes_a_network_is_the_librarys():
     found = [
-        NETWORKS[to](model, classes)[1]
+        construction(to, spelled(model, to), classes)[1]
         for to, model, classes in [
             ("torchvision", "efficientnet_b0", 1000),
             ("torchvision", "mobilenet_v2", 3),
             ("timm", "mobilenet_v2", 1000),
+            ("timm", "se_resnext50_32x4d", 1000),
+            ("timm", "mobilenet_v1", 1000),
+            ("timm", "efficientnet_v2_s", 1000),
+            ("timm_tf", "mobilenet_v3_large", 5),
             ("timm_tf", "efficientnet_b0", 3),
             ("efficientnet_pytorch", "efficientnet_lite0", 3),
         ]
@@ -429,7 +441,90 @@ def test_every_target_is_named_as_its_library_names_it():
         "torchvision.models.efficientnet_b0()",
         "torchvision.models.mobilenet_v2(num_classes=3)",
         "timm.create_model('mobilenetv2_100')",
+        "timm.create_model('seresnext50_32x4d')",
+        "timm.create_model('mobilenetv1_100')",
+        "timm.create_model('efficientnetv2_s')",
+        "timm.create_model('tf_mobilenetv3_large_100', num_classes=5)",
         "timm.create_model('tf_efficientnet_b0', num_classes=3)",
         "EfficientNet.from_name('efficientnet-lite0', num_classes=3)",
     ]
-    assert NETWORKS.keys() == set(TARGETS)
+
+
+def spelled(model: str, to: str) -> str | None:
+    config = get_builder(model).config
+    return config.spellings[to].architecture(config)
+
+
+def test_every_network_has_the_librarys_name_or_none():
+    """A name is one that the library knows; None, one that it has not under any."""
+    torchvision = import_torchvision().models.list_models()
+    timm = pytest.importorskip("timm", reason="timm is not installed").list_models()
+    libraries = {"torchvision": torchvision, "timm": timm, "timm_tf": timm}
+    found = {
+        (model, to): spelled(model, to)
+        for model in keras_effnets.list_models()
+        for to in libraries
+        if to in get_builder(model).config.spellings
+    }
+    unknown = {key: name for key, name in found.items() if name and name not in libraries[key[1]]}
+    assert not unknown
+    assert {key for key, name in found.items() if name is None} == {
+        ("alexnet_2012", "torchvision"),
+        ("inception_v1", "torchvision"),
+        ("densenet264", "torchvision"),
+        ("densenet264", "timm"),
+        ("densenet_cifar", "torchvision"),
+        ("densenet_cifar", "timm"),
+        ("mobilenet_v1_0.25", "timm"),
+        ("mobilenet_v1_0.5", "timm"),
+        ("mobilenet_v1_0.75", "timm"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "to"),
+    [
+        ("densenet121", "timm"),
+        ("efficientnet_b0", "timm"),
+        ("efficientnet_b0", "timm_tf"),
+        ("efficientnet_lite0", "timm"),
+        ("efficientnet_lite0", "timm_tf"),
+        ("efficientnet_v2_s", "timm"),
+        ("efficientnet_v2_s", "timm_tf"),
+        ("mobilenet_v1", "timm"),
+        ("mobilenet_v2", "timm"),
+        ("mobilenet_v3_small", "timm"),
+        ("mobilenet_v3_small", "timm_tf"),
+        ("resnet18", "timm"),
+        ("resnext50_32x4d", "timm"),
+        ("se_resnet50", "timm"),
+        ("se_resnext50_32x4d", "timm"),
+        ("vgg11_bn", "timm"),
+        ("wide_resnet50_2", "timm"),
+    ],
+)
+def test_timms_network_of_that_name_has_these_tensors(model, to):
+    """For every family that timm has: what is written under the name loads strictly there."""
+    import_torchvision()
+    pytest.importorskip("timm", reason="timm is not installed")
+    builder = get_builder(model)
+    shapes = outline(partial(builder, weights=None, profile=builder.config.spellings[to].profile))
+    imported, network = construction(to, spelled(model, to), 1000)
+    with torch.device("meta"):
+        names = {}
+        exec(imported, names)
+        expected = {
+            key: tuple(tensor.shape)
+            for key, tensor in eval(network, names).state_dict().items()
+            if not key.endswith(COUNTER)
+        }
+    rules = list(builder.config.spellings[to].rules(builder.config))
+    assert {rule.source for rule in rules} == expected.keys()
+    for rule in rules:
+        assert transformed_shape(rule.kind, expected[rule.source]) == shapes[rule.target]
+
+
+def test_a_network_that_timm_lacks_is_refused(tmp_path):
+    model = keras_effnets.MobileNetV1_025(weights=None, profile="torch")
+    with pytest.raises(ValueError, match=r"to='timm' has no mobilenet_v1_0\.25"):
+        export_torch(model, tmp_path / "m.pth", to="timm")

@@ -1,1 +1,1 @@
-"""The `weights-tools` commands, one a module. None imports Keras before it is called."""
+"""The `weights-tools` commands, one per module. Keras is imported only when one is called."""

@@ -1,4 +1,4 @@
-"""`weights-tools cache`: what published checkpoints take on this disk."""
+"""`weights-tools cache`: the published checkpoints on this disk."""
 
 from __future__ import annotations
 
@@ -7,28 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weights_tools.formats.terminal import megabytes, show_columns, show_json
-from weights_tools.launch import native_messages_dropped
+from weights_tools.formats.native_output import native_messages_dropped
+from weights_tools.formats.terminal import AsJson, echo, megabytes, show_columns, show_json
 
 if TYPE_CHECKING:
     from weights_tools.cached_files import Cached
 
-HELP = """Look after the checkpoints that weights="imagenet" downloaded and converted.
+HELP = """Manage the checkpoints that weights="imagenet" downloaded and converted.
 
-Those of hf:// are in the Hugging Face Hub's own cache, for which there is `hf cache`."""
+Checkpoints from hf:// are in the Hugging Face Hub's own cache: see `hf cache`."""
 
 
-def path() -> None:
-    """Print the cache's folder."""
+def path_command() -> None:
+    """Print the cache folder."""
     with native_messages_dropped():
         from keras_effnets.weights.cache import home
     typer.echo(home())
 
 
-def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Show each cached file, and whether this release still has a use for it."""
+def list_command(as_json: AsJson = False) -> None:
+    """List the cached files, and whether this release still uses them."""
     with native_messages_dropped():
         from weights_tools.cached_files import LOCK, cached
     files = [file for file in cached() if file.kind != LOCK]
@@ -36,7 +34,7 @@ def list_(
         show_json([_record(file) for file in files])
         return
     if not files:
-        typer.echo("nothing is cached")
+        typer.echo("the cache is empty")
         return
     rows = [
         (
@@ -56,26 +54,26 @@ def list_(
     typer.echo(f"\n{_counted(len(files))}, {megabytes(total)}")
 
 
-def prune(
+def prune_command(
     downloads: Annotated[
-        bool, typer.Option("--downloads", help="Remove downloads that are converted, too.")
+        bool, typer.Option("--downloads", help="Also remove downloads that have been converted.")
     ] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="Remove every download and conversion.")
+        bool, typer.Option("--all", help="Remove all downloads and conversions.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
+        bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")
     ] = False,
 ) -> None:
-    """Remove conversions by other rules than this release's, and what stopped processes left.
+    """Remove conversions by other releases' rules, and leftovers of interrupted processes.
 
-    Files of others are never touched, nor those that a process is at work on.
+    Files of other programs and files in use are never removed.
     """
     with native_messages_dropped():
+        from keras_effnets.weights.cache import RULES_VERSION
         from weights_tools.cached_files import CONVERSION, DOWNLOAD, LOCK, cached, remove
-        from weights_tools.convert import RULES_VERSION
 
-    def goes(file: Cached) -> bool:
+    def is_removable(file: Cached) -> bool:
         if file.kind == DOWNLOAD:
             return everything or (downloads and not file.is_used)
         if file.kind == CONVERSION:
@@ -83,9 +81,9 @@ def prune(
         return True
 
     freed = []
-    for file in filter(goes, list(cached())):
+    for file in filter(is_removable, list(cached())):
         if not dry_run and not remove(file):
-            typer.echo(f"left, a process is at work on it: {file.path}")
+            echo(f"kept, because a process is using it: {file.path}")
         elif file.kind != LOCK:
             freed.append(file.bytes)
             typer.echo(f"{'would remove' if dry_run else 'removed'} {file.path}")

@@ -1,4 +1,4 @@
-"""`weights-tools convert`: a checkpoint into a file that keras_effnets loads."""
+"""`weights-tools convert`: converts a checkpoint into a file that keras_effnets loads."""
 
 from __future__ import annotations
 
@@ -10,64 +10,66 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weights_tools.formats.terminal import megabytes, show_pairs
-from weights_tools.launch import native_messages_dropped
+from weights_tools.commands.options import NamingScheme, NetworkName
+from weights_tools.formats.native_output import native_messages_dropped
+from weights_tools.formats.terminal import check_input, check_output, megabytes, show_pairs
 
 if TYPE_CHECKING:
-    from weights_tools.convert import Report
+    from weights_tools.convert import ConversionReport
 
 
-def convert(
+def convert_command(
     file: Annotated[Path, typer.Argument(help="The checkpoint.")],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Its network, a name from `keras-effnets list`.")
-    ],
+    model: NetworkName,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="File to write: .safetensors, .keras or .weights.h5. "
-            "Default: the model's name and .safetensors, in this folder.",
+            help="The .safetensors, .keras or .weights.h5 file to write. "
+            "Default: MODEL.safetensors in the current folder.",
         ),
     ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--source", help="Whose names the checkpoint has, such as timm_tf. Default: found out."
-        ),
-    ] = None,
+    source: NamingScheme = None,
     no_top: Annotated[
-        bool, typer.Option("--no-top", help="Leave the classifier out, and what surrounds it.")
+        bool,
+        typer.Option(
+            "--no-top",
+            help="Omit the weights that include_top=False leaves out, such as the classifier.",
+        ),
     ] = False,
     allow_nonfinite: Annotated[
-        bool, typer.Option("--allow-nonfinite", help="Take NaN and infinity as they are.")
+        bool, typer.Option("--allow-nonfinite", help="Accept NaN and infinite values.")
     ] = False,
     stride: Annotated[
         str | None,
         typer.Option(
-            help="Of a ResNet's checkpoint: v1 (the paper's) or v1.5. Default: its source's."
+            help="For a ResNet: stride placement, v1 (the paper) or v1.5. Default: that of its "
+            "library."
         ),
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare with the original, and keep the figures.")
+        bool,
+        typer.Option(
+            "--verify", help="Compare with the original, and record the errors in the file."
+        ),
     ] = False,
     against: Annotated[
         Path | None,
-        typer.Option(help="With --verify: the original, or a file of `record`. Default: FILE."),
+        typer.Option(
+            help="With --verify: the original, or an .npz file of `record`. Default: FILE."
+        ),
     ] = None,
 ) -> None:
-    """Convert a checkpoint into a file that keras_effnets loads; nothing is written if it can't."""
-    if not file.exists():  # before Keras is imported for nothing
-        raise FileNotFoundError(f"{file}: there is no such file")
+    """Convert a checkpoint into a file that keras_effnets loads. Nothing is written on an error."""
+    check_input(file)
     target = Path(f"{model}.safetensors") if out is None else out
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"--out {str(target)!r}: there is no folder {target.parent}")
+    check_output("--out", target)
     with native_messages_dropped():
-        from weights_tools.convert import convert as convert_file
+        from weights_tools.convert import convert
 
     start = time.perf_counter()
-    report = convert_file(
+    report = convert(
         file,
         model,
         target,
@@ -85,11 +87,11 @@ def convert(
             "wrote": report.out,
             "size": f"{size:,} bytes ({megabytes(size)}), in {seconds:.1f} s",
             "model": report.model,
-            "source": f"{report.source} (names found: {report.evidence})",
-            "found in": report.place or "the file itself, with nothing around it",
+            "source": f"{report.source} (matching names: {report.evidence})",
+            "found in": report.place or "the top level of the file",
             "profile": report.profile,
-            "pictures": f"{_pictures(report)}, by {report.preset_origin}",
-            "weights set": report.weights_set or "none that is published",
+            "images": f"{_preset(report)}, by {report.preset_origin}",
+            "weights set": report.weights_set or "not a published one",
             "sha256": f"{report.sha256} of the source",
             "classifier": report.head,
             "tensors": f"{report.tensors:,}, {_cast(report)}",
@@ -100,8 +102,8 @@ def convert(
     )
 
 
-def _loading_line(report: Report) -> str:
-    """Python that makes the model from the file."""
+def _loading_line(report: ConversionReport) -> str:
+    """Formats the Python code that loads the file."""
     from keras_effnets.models.registry import get_builder
 
     path = str(report.out)
@@ -113,30 +115,30 @@ def _loading_line(report: Report) -> str:
     return f"keras_effnets.{get_builder(report.model).__name__}(weights={path!r}{options})"
 
 
-def _measured(report: Report) -> str:
+def _measured(report: ConversionReport) -> str:
     found = report.measured
     if not found:
-        return "nothing: --verify compares with the original"
+        return "no; --verify compares with the original"
     return (
-        f"logits within {found['logits']:.1e}, stages within {found['worst_stage']:.1e} of "
+        f"logits within {found['logits']:.1e} and stages within {found['worst_stage']:.1e} of "
         f"{found['reference']}"
     )
 
 
-def _pictures(report: Report) -> str:
+def _preset(report: ConversionReport) -> str:
     preset = report.preset
     mean, std = ("/".join(f"{value:g}" for value in values) for values in (preset.mean, preset.std))
     return f"{preset.crop} pixels, mean {mean}, std {std}"
 
 
-def _cast(report: Report) -> str:
-    """Such as "of which 40 cast from float16"."""
+def _cast(report: ConversionReport) -> str:
+    """Formats the types that were cast, such as "40 cast from float16"."""
     counts = ", ".join(f"{count} cast from {kind}" for kind, count in report.cast.items())
-    return f"of which {counts}" if counts else "all float32 there"
+    return counts or "all float32 originally"
 
 
 def _summarised(names: Sequence[str]) -> str:
-    """Such as "49 num_batches_tracked, 1 fc.bias"; names that end alike are counted together."""
+    """Counts names by their ending, such as "49 num_batches_tracked, 1 fc.bias"."""
     endings = Counter(name.replace("/", ".").rpartition(".")[2] for name in names)
     shown = {
         ending if count > 1 else next(name for name in names if name.endswith(ending)): count

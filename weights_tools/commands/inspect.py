@@ -1,4 +1,4 @@
-"""`weights-tools inspect`: what a checkpoint holds. Imports no Keras."""
+"""`weights-tools inspect`: lists the contents of a checkpoint. Imports no Keras."""
 
 import contextlib
 import json
@@ -9,19 +9,21 @@ from typing import Annotated, Any
 import typer
 
 from weights_tools.formats.checkpoint import read_checkpoint
-from weights_tools.formats.digests import OURS, check_digests
-from weights_tools.formats.terminal import megabytes, show_columns, show_json, show_pairs
+from weights_tools.formats.our_format import OURS, check_digests
+from weights_tools.formats.terminal import AsJson, megabytes, show_columns, show_json, show_pairs
 
 
-def inspect(
-    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .bin or .safetensors file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+def inspect_command(
+    file: Annotated[
+        Path, typer.Argument(help="A .pth, .pt, .bin, .safetensors, .keras or .weights.h5 file.")
+    ],
+    as_json: AsJson = False,
 ) -> None:
-    """Show what a checkpoint holds, without running anything that is in it."""
+    """Show the contents of a checkpoint without executing anything in it."""
     checkpoint = read_checkpoint(file)
     tensors = checkpoint.tensors
     dtypes = Counter(str(tensor.dtype) for tensor in tensors.values())
-    # What is not of a float type counts batches or holds indices.
+    # Integer tensors are batch counters or indices, not parameters.
     parameters = sum(t.size for t in tensors.values() if t.dtype.kind not in "iub")
     size = sum(tensor.nbytes for tensor in tensors.values())
     metadata = {key: _decoded(value) for key, value in checkpoint.metadata.items()}
@@ -51,7 +53,7 @@ def inspect(
         "file": file,
         "format": kind or checkpoint.format,
         "tensors": f"{len(tensors):,}",
-        "parameters": f"{parameters:,}, running statistics among them",
+        "parameters": f"{parameters:,}, including running statistics",
         "bytes": f"{size:,} ({megabytes(size)})",
         "dtypes": ", ".join(f"{dtype} {count}" for dtype, count in dtypes.most_common()),
     }
@@ -70,7 +72,7 @@ def inspect(
 
 
 def _decoded(value: str) -> Any:
-    """A value of a safetensors header, which are all strings, some of them JSON."""
+    """Parses a value of a safetensors header: always a string, sometimes JSON."""
     with contextlib.suppress(ValueError):
         return json.loads(value) if value[:1] in ("{", "[") else value
     return value

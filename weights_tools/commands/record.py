@@ -1,4 +1,4 @@
-"""`weights-tools record`: a reference, to be compared with where there is no torch."""
+"""`weights-tools record`: saves a reference, for comparisons where torch is not installed."""
 
 from __future__ import annotations
 
@@ -7,38 +7,28 @@ from typing import Annotated
 
 import typer
 
-from weights_tools.formats.terminal import megabytes, show_pairs
-from weights_tools.launch import native_messages_dropped
+from weights_tools.commands.options import ExtraImages, InputSize, NamingScheme, NetworkName
+from weights_tools.formats.native_output import native_messages_dropped
+from weights_tools.formats.terminal import check_input, check_output, megabytes, show_pairs
 
 
-def record(
+def record_command(
     checkpoint: Annotated[Path, typer.Argument(help="The original, as its library wrote it.")],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Its network, a name from `keras-effnets list`.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .npz.")],
-    picture: Annotated[
-        list[Path] | None, typer.Option(help="A picture to show besides those drawn; repeatable.")
-    ] = None,
-    side: Annotated[
-        int | None, typer.Option(min=32, help="Of the pictures, pixels. Default: the reference's.")
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(help="Whose names the original has, such as timm_tf. Default: found out."),
-    ] = None,
+    model: NetworkName,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .npz file to write.")],
+    picture: ExtraImages = None,
+    side: InputSize = None,
+    source: NamingScheme = None,
 ) -> None:
-    """Run the original network in torch and keep what every sublayer gave, for `verify`."""
-    if not checkpoint.exists():
-        raise FileNotFoundError(f"{checkpoint}: there is no such file")
+    """Run the original network in torch, and record the output of each sublayer for `verify`."""
+    check_input(checkpoint)
     if out.suffix != ".npz":
-        raise ValueError(f"--out {str(out)!r} does not end in .npz")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"--out {str(out)!r}: there is no folder {out.parent}")
+        raise ValueError(f"--out {str(out)!r}: expected a path ending in .npz")
+    check_output("--out", out)
     with native_messages_dropped():
         from weights_tools.verify.recording import write_reference
         from weights_tools.verify.reference_run import run_reference
-        from weights_tools.verify.shown_pictures import drawn, read_pictures
+        from weights_tools.verify.shown_images import drawn, read_pictures
 
     shown = (*drawn(), *read_pictures(picture or ()))
     reference = run_reference(checkpoint, model, shown, side=side, source=source)
@@ -50,8 +40,8 @@ def record(
             "size": f"{size:,} bytes ({megabytes(size)})",
             "model": reference.model,
             "reference": f"{reference.name}, {reference.weights_set or 'no published set'}",
-            "pictures": f"{len(reference.pictures)}, at {reference.side} x {reference.side}",
-            "spread": f"{reference.spread:.2f} among its answers",
+            "images": f"{len(reference.pictures)}, at {reference.side} x {reference.side}",
+            "spread": f"{reference.spread:.2f} between its outputs",
             "compare with": f"weights-tools verify FILE --model {model} --against {out}",
         }
     )

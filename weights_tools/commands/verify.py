@@ -1,4 +1,4 @@
-"""`weights-tools verify`: a converted network against its reference."""
+"""`weights-tools verify`: compares a converted network with its reference."""
 
 from __future__ import annotations
 
@@ -7,52 +7,51 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weights_tools.formats.terminal import printable, show_columns, show_json, show_pairs
-from weights_tools.launch import native_messages_dropped
+from weights_tools.commands.options import ExtraImages, InputSize, NamingScheme, NetworkName
+from weights_tools.formats.native_output import native_messages_dropped
+from weights_tools.formats.terminal import (
+    AsJson,
+    check_input,
+    echo,
+    show_columns,
+    show_json,
+    show_pairs,
+)
 
 if TYPE_CHECKING:
     from weights_tools.verify.result import Comparison, Divergence, Verification
 
 
-def verify(
+def verify_command(
     file: Annotated[
-        Path, typer.Argument(help="A file of ours, of Keras's, or a foreign checkpoint.")
+        Path,
+        typer.Argument(help="A file of keras_effnets or Keras, or another library's checkpoint."),
     ],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Its network, a name from `keras-effnets list`.")
-    ],
+    model: NetworkName,
     against: Annotated[
         Path | None,
         typer.Option(
             help="The original checkpoint, or an .npz file of `weights-tools record`. "
-            "Default: the checkpoint that FILE is or names."
+            "Default: FILE itself, or the checkpoint recorded in it."
         ),
     ] = None,
-    picture: Annotated[
-        list[Path] | None, typer.Option(help="A picture to show besides those drawn; repeatable.")
-    ] = None,
-    side: Annotated[
-        int | None, typer.Option(min=32, help="Of the pictures, pixels. Default: the reference's.")
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(help="Whose names the original has, such as timm_tf. Default: found out."),
-    ] = None,
+    picture: ExtraImages = None,
+    side: InputSize = None,
+    source: NamingScheme = None,
     tolerance: Annotated[
         float | None, typer.Option(help="Largest relative error that passes. Default: 1e-4.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare a converted network with its reference, and name the first sublayer that differs.
 
-    Exits 0 where they agree and 1 where they do not.
+    Exits 0 if they agree and 1 if they differ.
     """
-    if not file.exists():  # before Keras is imported for nothing
-        raise FileNotFoundError(f"{file}: there is no such file")
+    check_input(file)
     with native_messages_dropped():
-        from weights_tools.verify import verify as verify_file
+        from weights_tools.verify import verify
 
-    found = verify_file(
+    found = verify(
         file,
         model,
         against=against,
@@ -75,10 +74,10 @@ def _show(found: Verification) -> None:
             "file": found.file,
             "model": found.model,
             "reference": f"{found.reference}, {found.weights_set or 'no published set'}",
-            "pictures": f"{found.pictures}, at {found.side} x {found.side}",
-            "spread": f"{found.spread:.2f} among the reference's answers",
-            "noise": f"{found.noise:.1e}, the reference's own rounding",
-            "top-1": f"the same for {found.top1_agreement:.0%} of the pictures",
+            "images": f"{found.pictures}, at {found.side} x {found.side}",
+            "spread": f"{found.spread:.2f} between the reference's outputs",
+            "noise": f"{found.noise:.1e}, the reference's own rounding error",
+            "top-1": f"the same for {found.top1_agreement:.0%} of the images",
         }
     )
     typer.echo()
@@ -86,12 +85,12 @@ def _show(found: Verification) -> None:
     show_columns([("Stage", "Error", f"Tolerance {found.tolerance:.0e}"), *rows])
     typer.echo()
     for note in found.notes:
-        typer.echo(printable(f"note: {note}"))
+        echo(f"note: {note}")
     worst = max(found.sublayers, key=lambda each: each.error)
     if found.first is None:
         typer.echo(
             f"agrees: all {len(found.sublayers)} inputs and outputs of sublayers; "
-            f"the worst is {worst.name} with {_error(worst.error)}"
+            f"the largest error is {_error(worst.error)}, in {worst.name}"
         )
     else:
         typer.echo(_verdict(found.first))
@@ -99,7 +98,7 @@ def _show(found: Verification) -> None:
 
 def _state(stage: Comparison) -> str:
     if stage.error == stage.tolerance == float("inf"):
-        return "other size, see the note"
+        return "different size, see the note"
     if stage.tolerance == float("inf"):
         return "ok" if stage.error == 0 else "unknown, see the note"
     return "ok" if stage.ok else "differs"
@@ -116,4 +115,4 @@ def _verdict(first: Divergence) -> str:
 
 
 def _error(error: float) -> str:
-    return "other shape, or no numbers" if error == float("inf") else f"{error:.1e}"
+    return "different shape, or not finite" if error == float("inf") else f"{error:.1e}"

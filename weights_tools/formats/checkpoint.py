@@ -1,7 +1,7 @@
-"""Reads checkpoints of other libraries: PyTorch's two formats, safetensors and Keras's files.
+"""Reads checkpoints: PyTorch's two formats, safetensors and Keras's files.
 
 Neither torch nor Keras is imported, nothing in a file is executed, and tensors are views of the
-mapped file: reading costs no memory beyond the pages that are then looked at.
+memory-mapped file: reading takes no memory beyond the pages that are accessed later.
 """
 
 import mmap
@@ -16,25 +16,26 @@ from typing import Any
 from numpy.typing import NDArray
 
 from weights_tools.formats.keras_format.files import is_keras_file, read_keras_file
-from weights_tools.formats.keras_format.layouts import Layer
+from weights_tools.formats.keras_format.layouts import KerasLayer
+from weights_tools.formats.printable import printable
 from weights_tools.formats.safetensors_file import read_safetensors
 from weights_tools.formats.state_dict import check_names, common_prefix, find_state_dict
-from weights_tools.formats.tensors import FormatError
+from weights_tools.formats.tensors import CheckpointError, FormatError
 from weights_tools.formats.torch_format.files import LEGACY_MAGIC, TorchFile, read_legacy, read_zip
+from weights_tools.formats.zip_archive import ZIP_START
 
-_ZIP_START = b"PK\x03\x04"
 _MAGIC_BYTES = LEGACY_MAGIC.to_bytes(10, "little")
 _OTHER_FILES = {
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89PNG": "a PNG image",
     b"\x1f\x8b": "a gzip archive",
     b"<": "an HTML or XML page",
-    b"version https://git-lfs": "a Git LFS pointer, the file itself was not downloaded",
+    b"version https://git-lfs": "a Git LFS pointer: the file itself was not downloaded",
     b"\x80": "a pickle that torch.save did not write",
 }
 
-# What parsing damaged bytes raises in the standard library and numpy.
-_DAMAGE = (
+# Raised by the standard library and NumPy while they parse damaged bytes.
+DAMAGE = (
     ValueError,
     LookupError,
     ArithmeticError,
@@ -46,23 +47,19 @@ _DAMAGE = (
 )
 
 
-class CheckpointError(ValueError):
-    """A checkpoint can't be read; the message names the file and the reason."""
-
-
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The tensors of a file, by name, in the file's order.
 
     Args:
-        path: the file.
-        format: "torch zip", "torch legacy", "safetensors", or "Keras archive", "Keras weights" or
+        path: The file.
+        format: "torch zip", "torch legacy", "safetensors", "Keras archive", "Keras weights" or
             "Keras HDF5".
-        tensors: read-only views of the mapped file.
-        metadata: what the header of a safetensors file says about it, or one of Keras's.
-        wrapper: where in the file the state dict was, such as "state_dict" or "model_ema.module".
-        prefix: what stood before every name and was taken off, such as "module.".
-        layers: of one of Keras's files, what it says of each layer, by the layer's path.
+        tensors: Read-only views of the mapped file.
+        metadata: The metadata in the header of a safetensors or Keras file.
+        wrapper: Where the state dict was found, such as "state_dict" or "model_ema.module".
+        prefix: The prefix removed from every name, such as "module.".
+        layers: The layers that a Keras file describes, by path.
     """
 
     path: Path
@@ -71,23 +68,23 @@ class Checkpoint:
     metadata: dict[str, str]
     wrapper: str = ""
     prefix: str = ""
-    layers: Mapping[str, Layer] = field(default_factory=dict)
+    layers: Mapping[str, KerasLayer] = field(default_factory=dict)
 
 
 def read_checkpoint(path: str | os.PathLike[str], *, verify: bool = False) -> Checkpoint:
-    """Reads a `.pth`, `.bin`, `.safetensors`, `.keras` or `.h5` file, whatever its suffix says.
+    """Reads a `.pth`, `.bin`, `.safetensors`, `.keras` or `.h5` file, recognized by its content.
 
-    A state dict inside a training script's dict is found, values beside the tensors are ignored,
-    and a prefix that all names share because of DataParallel, torch.compile or a training module
-    is taken off.
+    The state dict is found inside a training script's dict, values other than tensors are
+    ignored, and a prefix that DataParallel, torch.compile or a training module put before every
+    name is removed.
 
     Args:
-        path: the file.
-        verify: whether tensors are compared with their checksums, which only "torch zip" has, and
-            which reads the whole file. What describes the tensors is always compared.
+        path: The file.
+        verify: Whether to compare tensors with their checksums, which reads the whole file; only
+            zip archives have them. The description of the tensors is always checked.
 
     Raises:
-        CheckpointError: for whatever is wrong with the file, in one line.
+        CheckpointError: For any problem with the file, in one line.
     """
     path = Path(path)
     if path.is_dir():
@@ -100,11 +97,11 @@ def read_checkpoint(path: str | os.PathLike[str], *, verify: bool = False) -> Ch
         check_names(checkpoint.tensors)
         return _without_prefix(checkpoint)
     except FormatError as error:
-        raise CheckpointError(f"{path}: {_one_line(str(error))}") from error
+        raise CheckpointError(f"{path}: {printable(str(error)[:1000])}") from error
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
-    except _DAMAGE as error:
-        reason = _one_line(str(error)) or type(error).__name__
+    except DAMAGE as error:
+        reason = printable(str(error)[:1000]) or type(error).__name__
         raise CheckpointError(f"{path}: is damaged or truncated ({reason})") from error
 
 
@@ -123,7 +120,7 @@ def _read(path: Path, verify: bool) -> Checkpoint:
             layers=keras_file.layers,
         )
     start = data[:512]
-    if start.startswith(_ZIP_START):
+    if start.startswith(ZIP_START):
         return _checkpoint_of(path, "torch zip", read_zip(data, verify))
     if start.startswith(b"\x80") and _MAGIC_BYTES in start[:32]:
         return _checkpoint_of(path, "torch legacy", read_legacy(data))
@@ -131,8 +128,8 @@ def _read(path: Path, verify: bool) -> Checkpoint:
         raise FormatError("is a tar archive: torch's very first format is not supported")
     if start[8:9] == b"{":
         return Checkpoint(path, "safetensors", *read_safetensors(data))
-    what = [name for prefix, name in _OTHER_FILES.items() if start.startswith(prefix)]
-    raise FormatError(", ".join(["is not a checkpoint", *what]))
+    known = [name for prefix, name in _OTHER_FILES.items() if start.startswith(prefix)]
+    raise FormatError(", but ".join(["is not a checkpoint", *known]))
 
 
 def _checkpoint_of(path: Path, kind: str, contents: TorchFile) -> Checkpoint:
@@ -145,8 +142,3 @@ def _without_prefix(checkpoint: Checkpoint) -> Checkpoint:
     prefix = common_prefix(checkpoint.tensors)
     tensors = {name.removeprefix(prefix): value for name, value in checkpoint.tensors.items()}
     return replace(checkpoint, tensors=tensors, prefix=prefix)
-
-
-def _one_line(text: str) -> str:
-    """What a file says may hold line breaks, or codes that a terminal obeys."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:1000])

@@ -1,76 +1,78 @@
-"""Our own file: safetensors keyed by variable path, with its provenance in the header.
+"""Our own format: safetensors keyed by variable path, with the provenance in the header.
 
-The header's `keras_effnets` entry is the version of this layout; a safetensors file without one
-is somebody else's. Its `digests` entry holds a digest of each tensor's bytes, by name.
+The header's `keras_effnets` entry is the layout version; a safetensors file without it was not
+written by this project. The `digests` entry holds a digest of each tensor's bytes, by name.
 """
 
-import contextlib
 import hashlib
 import json
+import mmap
 import os
 import struct
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from numpy.typing import NDArray
 
+from weights_tools.formats.atomic import replacing
+from weights_tools.formats.printable import printable
+from weights_tools.formats.safetensors_file import DTYPES, read_safetensors
+from weights_tools.formats.tensors import CheckpointError
+
+if TYPE_CHECKING:
+    from weights_tools.formats.checkpoint import Checkpoint
+
+OURS = "keras_effnets"
+"""The metadata entry that marks a file as written by this project."""
 LAYOUT = "1"
-_CODES = {
-    "float64": "F64",
-    "float32": "F32",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "int64": "I64",
-    "int32": "I32",
-    "uint8": "U8",
-}
+_CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
 class WeightsFile:
-    """One of our files, or somebody else's safetensors; tensors are read when asked for.
+    """A safetensors file, ours or foreign; tensors are read on request.
 
     Raises:
-        ValueError: If `path` is no safetensors file or is damaged.
+        ValueError: If `path` is not a safetensors file, or is damaged.
         OSError: If it cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        with self.path.open("rb"):
-            pass  # a missing or unreadable file is an OSError that names it
-        try:
-            self._file = safe_open(self.path, framework="numpy")
-        except SafetensorError as error:
-            raise ValueError(f"{self.path}: not a whole safetensors file ({error})") from error
-        self._names = list(self._file.keys())
-        self.metadata: dict[str, str] = self._file.metadata() or {}
+        with self.path.open("rb") as file:
+            try:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._tensors, self.metadata = read_safetensors(data)
+            except ValueError as error:
+                raise ValueError(
+                    f"{self.path}: not a whole safetensors file ({printable(str(error))})"
+                ) from error
 
     @property
     def is_ours(self) -> bool:
-        """Whether the file was written by this project."""
-        return "keras_effnets" in self.metadata
+        """Whether this project wrote the file."""
+        return OURS in self.metadata
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of every tensor; none is read."""
-        return {name: tuple(self._file.get_slice(name).get_shape()) for name in self._names}
+        """The shape of each tensor; no tensor is read."""
+        return {name: tensor.shape for name, tensor in self._tensors.items()}
 
     def values(self) -> dict[str, Callable[[], np.ndarray]]:
-        """What reads each tensor, and in a file of ours compares it with its digest.
+        """Readers of each tensor; in our files they also check the digest.
 
-        The readers raise ValueError for a tensor that is no longer what was written.
+        The readers raise ValueError for a tensor that was changed since the file was written.
         """
         if not self.is_ours:
-            return {name: partial(self._file.get_tensor, name) for name in self._names}
-        digests = parse_digests(self.metadata.get("digests", "{}"))
-        return {name: partial(self._checked, name, digests.get(name)) for name in self._names}
+            # Copies: a tensor that shares its memory with a mapped file cannot be written to.
+            return {name: partial(np.array, tensor) for name, tensor in self._tensors.items()}
+        digests = _parse_digests(self.metadata)
+        return {name: partial(self._checked, name, digests.get(name)) for name in self._tensors}
 
     def _checked(self, name: str, expected: str | None) -> np.ndarray:
-        tensor = self._file.get_tensor(name)
-        check_digest(self.path, name, tensor, expected)
+        tensor = np.array(self._tensors[name])
+        _check_digest(self.path, name, tensor, expected)
         return tensor
 
 
@@ -82,8 +84,8 @@ def write_weights_file(
 ) -> None:
     """Writes `tensors`, in the order of `shapes`, whole or not at all.
 
-    One tensor is in memory at a time, so that a large conversion costs no second copy. Values of
-    `metadata` that are not strings are written as JSON.
+    Only one tensor is in memory at a time, so a large conversion needs no second copy. Metadata
+    values that are not strings are written as JSON.
     """
     header: dict[str, Any] = {}
     digests = {}
@@ -97,7 +99,7 @@ def write_weights_file(
             "shape": list(shape),
             "data_offsets": [start, end],
         }
-    entries = {"keras_effnets": LAYOUT, **metadata, "digests": digests}
+    entries = {OURS: LAYOUT, **metadata, "digests": digests}
     header["__metadata__"] = {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in entries.items()
@@ -111,60 +113,43 @@ def write_weights_file(
             file.write(_bytes(tensors[name]()))
 
 
-def _bytes(tensor: np.ndarray) -> memoryview:
-    # Not the array's own buffer: NumPy gives none for bfloat16.
+def _bytes(tensor: NDArray[Any]) -> memoryview:
+    # Viewed as uint8, because NumPy exports no buffer for bfloat16.
     return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data
 
 
-def digest(tensor: np.ndarray) -> str:
+def digest(tensor: NDArray[Any]) -> str:
     """BLAKE2b of the values in C order, 128 bits in hex."""
     return hashlib.blake2b(_bytes(tensor), digest_size=16).hexdigest()
 
 
-def check_digest(path: Path, name: str, tensor: np.ndarray, expected: str | None) -> None:
-    """Raises ValueError where a tensor of the file at `path` is not what was written there."""
+def check_digests(checkpoint: "Checkpoint") -> None:
+    """Compares every tensor of one of our files with its recorded digest.
+
+    Raises:
+        CheckpointError: At the first tensor that differs or has no digest.
+    """
+    digests = _parse_digests(checkpoint.metadata)
+    for name, tensor in checkpoint.tensors.items():
+        _check_digest(checkpoint.path, name, tensor, digests.get(name))
+
+
+def _check_digest(path: Path, name: str, tensor: NDArray[Any], expected: str | None) -> None:
     if expected is None:
-        raise ValueError(f"{path}: no digest is recorded for {name}; convert the original again")
+        raise CheckpointError(
+            f"{path}: no digest is recorded for {name}; convert the original again"
+        )
     if (found := digest(tensor)) != expected:
-        raise ValueError(
+        raise CheckpointError(
             f"{path}: {name} was changed or damaged since the file was written: its digest is "
-            f"{found}, and {expected} is recorded; convert the original again"
+            f"{found}, but {expected} is recorded; convert the original again"
         )
 
 
-def parse_digests(encoded: str) -> dict[str, str]:
-    """The digests by tensor's name, from a file's metadata; an entry that is none is dropped."""
+def _parse_digests(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Returns the digests by tensor name; none where the entry is missing or invalid."""
     try:
-        digests = json.loads(encoded)
+        digests = json.loads(metadata.get("digests", "{}"))
     except ValueError:
         return {}
     return digests if isinstance(digests, dict) else {}
-
-
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A file that appears under `path` when the block ends well, and not at all otherwise."""
-    target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:  # an interruption too leaves no half file
-        os.unlink(name)
-        raise
-
-
-def differences(
-    wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
-) -> Iterable[str]:
-    """One line for each name that is missing, unexpected or of another shape."""
-    for name, shape in wanted.items():
-        if name not in found:
-            yield f"missing: {name} {shape}"
-        elif found[name] != shape:
-            yield f"mis-shaped: {name} is {found[name]}, the model has {shape}"
-    yield from (f"unexpected: {name} {found[name]}" for name in found if name not in wanted)

@@ -1,4 +1,8 @@
-"""Reads safetensors: a JSON header that says where each tensor is, then the tensors."""
+"""Reads safetensors: a JSON header that says where each tensor is, then the tensors.
+
+By hand rather than by the safetensors package: tensors are views of the mapped file, bfloat16 and
+float8 need no torch, and a hostile header is limited in size and refused by name.
+"""
 
 import json
 import math
@@ -8,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weights_tools.formats.tensors import FormatError, numpy_dtype
+from weights_tools.formats.tensors import MAX_DIMENSIONS, MAX_INTEGER, FormatError, numpy_dtype
 
-_DTYPES = {
+DTYPES = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
@@ -31,17 +35,15 @@ _DTYPES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
-# A thousand tensors take 100 kB. What JSON makes of a header can take twenty times its length.
+# A thousand tensors take 100 kB. Parsed JSON can take twenty times the memory of its text.
 _MAX_HEADER_BYTES = 4 << 20
-_MAX_DIMENSIONS = 32
-_MAX_INTEGER = 1 << 63
 
 
 def read_safetensors(data: mmap.mmap) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Returns the tensors, views of the mapped file in its order, and the header's metadata.
+    """Returns the tensors, as views in the file's order, and the header's metadata.
 
     Raises:
-        FormatError: for whatever is wrong with the file.
+        FormatError: If the file is invalid.
     """
     start = 8 + int.from_bytes(data[:8], "little")
     if start > len(data):
@@ -60,31 +62,31 @@ def read_safetensors(data: mmap.mmap) -> tuple[dict[str, NDArray[Any]], dict[str
     tensors: dict[str, NDArray[Any]] = {}
     position = 0
     entries = [_parse_entry(name, entry) for name, entry in header.items()]
-    # By the place in the file, where each tensor must begin as the last one ends: so none overlap.
+    # Each tensor must begin where the one before it ends, so none overlap.
     for begin, end, name, dtype, shape in sorted(entries, key=lambda entry: entry[:2]):
         if end > len(everything):
             raise FormatError(f"is truncated: it ends before the end of {name!r}")
         if begin != position or end - begin != math.prod(shape) * dtype.itemsize:
             raise FormatError(
                 f"tensor {name!r} of shape {shape} and dtype {dtype} should not be at bytes "
-                f"{begin} to {end}, behind a tensor that ends at {position}"
+                f"{begin} to {end}, after a tensor that ends at {position}"
             )
         tensors[name] = everything[begin:end].view(dtype).reshape(shape)
         position = end
     if not tensors:
         raise FormatError("holds no tensors")
     if position != len(everything):
-        raise FormatError(f"has {len(everything) - position} bytes behind its last tensor")
+        raise FormatError(f"has {len(everything) - position} bytes after its last tensor")
     return tensors, metadata
 
 
 def _parse_metadata(metadata: object) -> dict[str, str]:
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise FormatError("the metadata in its header are not strings by name")
+        raise FormatError("the metadata in its header is not a JSON object of strings")
     try:
         "".join([*metadata, *metadata.values()]).encode()
-    except UnicodeEncodeError:  # JSON can spell halves of characters
-        raise FormatError("the metadata in its header are not text") from None
+    except UnicodeEncodeError:  # JSON can encode half of a surrogate pair
+        raise FormatError("the metadata in its header is not valid Unicode") from None
     return metadata
 
 
@@ -92,13 +94,13 @@ def _parse_entry(name: str, entry: object) -> tuple[int, int, str, np.dtype[Any]
     match entry:
         case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end]} if len(
             shape
-        ) <= _MAX_DIMENSIONS and all(
-            type(n) is int and 0 <= n < _MAX_INTEGER for n in (begin, end, *shape)
+        ) <= MAX_DIMENSIONS and all(
+            type(n) is int and 0 <= n < MAX_INTEGER for n in (begin, end, *shape)
         ):
-            if dtype not in _DTYPES:
+            if dtype not in DTYPES:
                 raise FormatError(f"tensor {name!r} has dtype {dtype!r}: not supported")
-            return begin, end, name, numpy_dtype(_DTYPES[dtype]), tuple(shape)
-    raise FormatError(f"its header does not describe tensor {name!r} as it should")
+            return begin, end, name, numpy_dtype(DTYPES[dtype]), tuple(shape)
+    raise FormatError(f"its header does not describe tensor {name!r} correctly")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Finds the state dict in what a training script saved, and what its names have in common."""
+"""Finds the state dict in a training script's file, and the prefix that its names share."""
 
 from collections.abc import Collection, Iterator
 
 from weights_tools.formats.tensors import FormatError, StorageRef, TensorRef
 
-# Where training scripts put the state dict, in the order of preference.
+# Keys under which training scripts store the state dict, in order of preference.
 _WRAPPERS = (
     "state_dict",
     "model_state_dict",
@@ -18,18 +18,18 @@ _WRAPPERS = (
     "ema_state_dict",
     "ema",
 )
-# One may hold another, as `model_ema` does a `module`.
+# Wrappers can be nested, such as `module` in `model_ema`.
 _MAX_DEPTH = 3
-# What DataParallel and torch.compile put before every name, and what training modules, such as
-# Lightning's, call the network that they train.
+# DataParallel and torch.compile add the first two; the others are the attributes under which
+# training modules, such as Lightning's, hold their network.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
 
 
 def find_state_dict(tree: object) -> tuple[str, dict[str, TensorRef]]:
-    """Returns where in a pickled object the state dict is, such as "model_ema.module", and it.
+    """Returns where the state dict is in an object, such as "model_ema.module", and its tensors.
 
     Raises:
-        FormatError: when there is none, or a name in it is no printable text.
+        FormatError: If there is no state dict, or a key in it is not a string.
     """
     for wrapper, tensors in _candidates(tree, _MAX_DEPTH):
         return wrapper, tensors
@@ -45,7 +45,7 @@ def find_state_dict(tree: object) -> tuple[str, dict[str, TensorRef]]:
 
 
 def common_prefix(names: Collection[str]) -> str:
-    """Returns what was put before every name, such as "model.module."; mostly nothing."""
+    """Returns the prefix that all names share, such as "model.module."; usually empty."""
     prefix = ""
     while more := next((p for p in _PREFIXES if _all_start(names, prefix + p)), ""):
         prefix += more
@@ -53,14 +53,14 @@ def common_prefix(names: Collection[str]) -> str:
 
 
 def check_names(names: Collection[str]) -> None:
-    """Refuses names that can't be shown on a line.
+    """Refuses names that are not printable.
 
     Raises:
-        FormatError: for the first of them.
+        FormatError: At the first such name.
     """
     for name in names:
         if not name.isprintable():
-            raise FormatError(f"has a tensor under {ascii(name)[:60]}, not a printable name")
+            raise FormatError(f"has a tensor named {ascii(name)[:60]}, which is not printable")
 
 
 def _all_start(names: Collection[str], prefix: str) -> bool:
@@ -68,7 +68,7 @@ def _all_start(names: Collection[str], prefix: str) -> bool:
 
 
 def _candidates(tree: object, depth: int) -> Iterator[tuple[str, dict[str, TensorRef]]]:
-    """State dicts within a dict, the deepest of the most preferred wrapper first."""
+    """Yields the state dicts in a dict: preferred wrappers first, the innermost of each first."""
     if not isinstance(tree, dict):
         return
     for key in _WRAPPERS:
@@ -78,6 +78,6 @@ def _candidates(tree: object, depth: int) -> Iterator[tuple[str, dict[str, Tenso
     tensors = {name: value for name, value in tree.items() if isinstance(value, TensorRef)}
     for name in tensors:
         if not isinstance(name, str):
-            raise FormatError(f"has a tensor under the key {name!r:.40}, not a name")
+            raise FormatError(f"has a tensor under the key {name!r:.40}, which is not a string")
     if tensors:
         yield "", tensors

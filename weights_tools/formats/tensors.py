@@ -1,4 +1,4 @@
-"""Tensors as checkpoints describe them: which numbers of a file they are, and in what order."""
+"""Tensors as checkpoints describe them: a range of the file's numbers, with shape and strides."""
 
 import functools
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_OF_ML_DTYPES = frozenset(
+_ML_DTYPES = frozenset(
     {
         "bfloat16",
         "float8_e4m3fn",
@@ -19,13 +19,22 @@ _OF_ML_DTYPES = frozenset(
 )
 
 
+MAX_DIMENSIONS = 32
+MAX_INTEGER = 1 << 63
+"""NumPy's sizes have 64 bits. Longer integers can be chosen to collide in a dict."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint can't be read; the message names the file and the reason."""
+
+
 class FormatError(ValueError):
-    """The file is not what it should be, or asks for what is not allowed."""
+    """The file is invalid, or asks for something that is not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class StorageRef:
-    """A run of `count` numbers of one dtype, found in the file under `key`."""
+    """A run of `count` numbers of one dtype, stored in the file under `key`."""
 
     key: str
     dtype: str
@@ -33,7 +42,7 @@ class StorageRef:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
         return self.count * numpy_dtype(self.dtype).itemsize
 
 
@@ -53,22 +62,24 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     """Returns the little-endian dtype of a name such as "float32" or "bfloat16".
 
     Raises:
-        FormatError: where ml_dtypes is needed and not installed.
+        FormatError: If ml_dtypes is needed and not installed.
     """
-    if name in _OF_ML_DTYPES:
+    if name in _ML_DTYPES:
         try:
             import ml_dtypes
         except ImportError:
-            raise FormatError(f"holds {name} numbers: `pip install ml-dtypes`") from None
+            raise FormatError(
+                f"holds {name} numbers: to read them, `pip install ml-dtypes`"
+            ) from None
         return np.dtype(getattr(ml_dtypes, name))
     return np.dtype(name).newbyteorder("<")
 
 
 def tensor_view(tensor: TensorRef, content: NDArray[np.uint8]) -> NDArray[Any]:
-    """Returns the tensor as a view of its storage's bytes; nothing is copied.
+    """Returns the tensor as a view of its storage's bytes.
 
     Raises:
-        FormatError: when it reaches outside its storage.
+        FormatError: If the tensor reaches outside its storage.
     """
     dtype = numpy_dtype(tensor.dtype)
     width = dtype.itemsize

@@ -1,8 +1,8 @@
-"""Zip archives of mapped files: each entry is where its name says, once, and of the size it says.
+"""Zip archives in mapped files, read strictly and without copies.
 
-The standard library's reader is made for any archive. This one knows only what checkpoints need,
-and is strict where a reader that guesses could be led to other bytes than those written: the
-directory, the entries' own headers and what stands behind their data must agree.
+By hand rather than by `zipfile`, whose reader accepts any archive. This one knows only what
+checkpoints need, and leaves nothing to guess where two readers could see different bytes: the
+directory, the entries' own headers and the descriptors after their data must agree.
 """
 
 import mmap
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from weights_tools.formats.tensors import FormatError
 
-# The layouts of PKWARE's APPNOTE.TXT, sections 4.3 and 4.5.3; "skipped" fields are x.
+# The layouts of PKWARE's APPNOTE.TXT, sections 4.3 and 4.5.3; fields that are not used are x.
 _END = struct.Struct("<4s4H2LH")  # of central directory
 _END_64 = struct.Struct("<4s12x2L4Q")
 _LOCATOR_64 = struct.Struct("<4sLQL")
@@ -23,15 +23,16 @@ _CENTRAL = struct.Struct("<4s4x2H4x3L3H8xL")
 _LOCAL = struct.Struct("<4s22x2H")
 _DESCRIPTOR, _DESCRIPTOR_64 = struct.Struct("<4s3L"), struct.Struct("<4sL2Q")
 
-_ENCRYPTED, _DESCRIBED_BEHIND = 1 << 0, 1 << 3
+ZIP_START = b"PK\x03\x04"
+_ENCRYPTED, _HAS_DESCRIPTOR = 1 << 0, 1 << 3
 _STORED, _DEFLATED = 0, 8
 _FULL_16, _FULL_32 = 0xFFFF, 0xFFFFFFFF
 
 # A network of a thousand tensors has a thousand entries.
 _MAX_ENTRIES = 100_000
-# DEFLATE cannot do better.
+# The highest ratio of DEFLATE.
 _MAX_INFLATION = 1032
-# Weights hardly compress. An archive that inflates further than this is built to fill the memory.
+# Weights hardly compress. An archive that inflates further than this is meant to fill the memory.
 _MAX_INFLATED_BYTES, _MAX_INFLATED_SHARE = 64 << 20, 4
 
 
@@ -44,19 +45,19 @@ class _Entry:
     stored_size: int
     size: int
     header: int
-    """Where its own header begins."""
+    """Offset of its local header."""
 
 
 class ZipArchive:
-    """The entries of an archive by name.
+    """The entries of an archive, by name.
 
     Args:
-        data: the whole file.
-        verify: whether each entry is read and compared with its checksum, not only those whose
-            place the archive leaves in doubt.
+        data: The whole file.
+        verify: Whether to compare each entry that is read with its checksum, not only those whose
+            position the archive leaves in doubt.
 
     Raises:
-        FormatError: for whatever is wrong with its index.
+        FormatError: If the directory or a local header is invalid.
     """
 
     def __init__(self, data: mmap.mmap, verify: bool = False) -> None:
@@ -75,33 +76,33 @@ class ZipArchive:
 
     @property
     def names(self) -> list[str]:
-        """Of all entries, in the order of the directory."""
+        """The names of all entries, in the directory's order."""
         return list(self._entries)
 
     def size(self, name: str) -> int:
-        """Of an entry's content, in bytes."""
+        """Returns the size of an entry's content in bytes."""
         return self._entry(name).size
 
     def content(self, name: str, verify: bool = False) -> NDArray[np.uint8]:
-        """An entry's bytes, read-only: a view of the file where they are not compressed.
+        """Returns an entry's bytes, read-only: a view of the file if they are not compressed.
 
         Args:
-            name: of the entry.
-            verify: whether the bytes are read and compared with their checksum.
+            name: The entry's name.
+            verify: Whether to compare the bytes with their checksum.
 
         Raises:
-            FormatError: when there is no such entry, or it is damaged.
+            FormatError: If the entry is missing or damaged.
         """
         entry, start = self._entry(name), self._starts[name]
         content = self._bytes[start : start + entry.stored_size]
         if entry.method == _DEFLATED:
             content = self._inflate(entry, content)
-        # An empty entry's checksum is 0; any other's is 0 when torch was told to write none.
+        # The checksum of an empty entry is 0. Otherwise 0 means that torch was told to write none.
         has_checksum = entry.checksum != 0 or entry.size == 0
-        place_is_sure = _is_described(self._data, entry, start + entry.stored_size)
-        if not has_checksum and not place_is_sure:
+        is_confirmed = _is_described(self._data, entry, start + entry.stored_size)
+        if not has_checksum and not is_confirmed:
             raise FormatError(f"its entry {name!r} is damaged: it has no checksum")
-        check = verify or self._verify or entry.method == _DEFLATED or not place_is_sure
+        check = verify or self._verify or entry.method == _DEFLATED or not is_confirmed
         if has_checksum and check and zlib.crc32(content.data) != entry.checksum:
             raise FormatError(f"its entry {name!r} is damaged: it differs from its checksum")
         return content
@@ -114,18 +115,20 @@ class ZipArchive:
     def _inflate(self, entry: _Entry, content: NDArray[np.uint8]) -> NDArray[np.uint8]:
         self._inflated += entry.size
         if self._inflated > _MAX_INFLATED_BYTES + _MAX_INFLATED_SHARE * len(self._data):
-            raise FormatError("inflates to many times its size: refused as a zip bomb")
+            raise FormatError("decompresses to many times its size: refused as a zip bomb")
         stream = zlib.decompressobj(-zlib.MAX_WBITS)
-        # The byte too many: only once it is asked for does the stream tell whether it has ended.
+        # One byte more than expected: only then does the stream report whether it has ended.
         inflated = stream.decompress(content.data, entry.size + 1)
         if len(inflated) != entry.size or not stream.eof:
-            raise FormatError(f"its entry {entry.name!r} is damaged: it inflates to another size")
+            raise FormatError(
+                f"its entry {entry.name!r} is damaged: it decompresses to another size"
+            )
         return np.frombuffer(inflated, np.uint8)
 
 
 def _find_directory(data: mmap.mmap) -> tuple[int, int, int]:
     """Returns the number of entries, and where the directory begins and ends."""
-    damaged = FormatError("is a truncated or damaged zip archive: its end is not as it should be")
+    damaged = FormatError("is a truncated or damaged zip archive: its end record is invalid")
     at = data.rfind(b"PK\x05\x06", max(0, len(data) - _END.size - _FULL_16))
     if at < 0 or at + _END.size > len(data):
         raise FormatError("is a truncated or damaged zip archive: it has no directory at its end")
@@ -147,7 +150,7 @@ def _find_directory(data: mmap.mmap) -> tuple[int, int, int]:
             if number not in (full, long):
                 raise damaged
     if begin + size != end:
-        raise FormatError("is a truncated or damaged zip archive: its directory is cut or moved")
+        raise FormatError("is a truncated or damaged zip archive: its directory is not at its end")
     if count > _MAX_ENTRIES:
         raise FormatError(f"has {count} entries, over {_MAX_ENTRIES}: refused")
     return count, begin, end
@@ -158,7 +161,7 @@ def _read_directory(data: mmap.mmap, count: int, begin: int, end: int) -> list[_
     position = begin
     for _ in range(count):
         if position + _CENTRAL.size > end:
-            raise FormatError("is a damaged zip archive: its directory is cut")
+            raise FormatError("is a damaged zip archive: its directory is truncated")
         (
             signature,
             flags,
@@ -173,7 +176,7 @@ def _read_directory(data: mmap.mmap, count: int, begin: int, end: int) -> list[_
         ) = _CENTRAL.unpack_from(data, position)
         position += _CENTRAL.size
         if signature != b"PK\x01\x02" or position + n_name + n_extra + n_comment > end:
-            raise FormatError("is a damaged zip archive: its directory is not as it should be")
+            raise FormatError("is a damaged zip archive: its directory is invalid")
         name = data[position : position + n_name].decode()
         extra = data[position + n_name : position + n_name + n_extra]
         position += n_name + n_extra + n_comment
@@ -182,12 +185,12 @@ def _read_directory(data: mmap.mmap, count: int, begin: int, end: int) -> list[_
         _check(entry, begin)
         entries.append(entry)
     if position != end:
-        raise FormatError("is a damaged zip archive: its directory is not as it should be")
+        raise FormatError("is a damaged zip archive: its directory is invalid")
     return entries
 
 
 def _long_form(extra: bytes, *numbers: int) -> list[int]:
-    """Returns the sizes and the place of an entry, those over 4 GB from its extra field."""
+    """Returns an entry's sizes and offset, taking those over 4 GB from its extra field."""
     if _FULL_32 not in numbers:
         return list(numbers)
     long: list[int] = []
@@ -204,44 +207,44 @@ def _long_form(extra: bytes, *numbers: int) -> list[int]:
 
 
 def _check(entry: _Entry, end: int) -> None:
-    """Refuses entries that no checkpoint has; `end` is the end of the archive's data."""
+    """Refuses entries that no checkpoint contains; `end` is the end of the archive's data."""
     name = entry.name
     if name.startswith("/") or name[1:2] == ":" or "\\" in name or ".." in name.split("/"):
         raise FormatError(f"has an entry {name!r}, a path that leaves the archive: refused")
     if not name.isprintable():
-        raise FormatError(f"has an entry {name!r}, not a printable name: refused")
+        raise FormatError(f"has an entry {name!r}, whose name is not printable: refused")
     if entry.flags & _ENCRYPTED:
         raise FormatError(f"its entry {name!r} is encrypted")
     if entry.method not in (_STORED, _DEFLATED):
-        raise FormatError(f"its entry {name!r} is compressed in an unusual way")
-    most = _MAX_INFLATION * entry.stored_size if entry.method == _DEFLATED else entry.stored_size
-    if entry.header + entry.stored_size > end or entry.size > most:
+        raise FormatError(f"its entry {name!r} uses an unsupported compression method")
+    limit = _MAX_INFLATION * entry.stored_size if entry.method == _DEFLATED else entry.stored_size
+    if entry.header + entry.stored_size > end or entry.size > limit:
         raise FormatError(
             f"its entry {name!r} claims {entry.size} bytes, more than the file can hold: refused"
         )
     if entry.method == _STORED and entry.size != entry.stored_size:
-        raise FormatError(f"its entry {name!r} is damaged: it has two sizes")
+        raise FormatError(f"its entry {name!r} is damaged: its two sizes differ")
 
 
 def _find_start(data: mmap.mmap, entry: _Entry, end: int) -> int:
-    """Returns where an entry's data begins, behind its own header."""
+    """Returns the offset of an entry's data, after its local header."""
     after = entry.header + _LOCAL.size
     if after > end:
         raise FormatError(f"its entry {entry.name!r} is damaged: it has no header")
-    # The extra field's length is its own: it aligns the data.
+    # The length of the extra field is only known here: the field aligns the data.
     signature, n_name, n_extra = _LOCAL.unpack_from(data, entry.header)
     name = data[after : after + n_name]
     start = after + n_name + n_extra
-    if signature != b"PK\x03\x04" or name != entry.name.encode():
-        raise FormatError(f"its entry {entry.name!r} is damaged: its header is another's")
+    if signature != ZIP_START or name != entry.name.encode():
+        raise FormatError(f"its entry {entry.name!r} is damaged: its header has another name")
     if start + entry.stored_size > end:
-        raise FormatError(f"its entry {entry.name!r} is damaged: it is cut")
+        raise FormatError(f"its entry {entry.name!r} is damaged: it is truncated")
     return start
 
 
 def _is_described(data: mmap.mmap, entry: _Entry, end: int) -> bool:
-    """Whether checksum and sizes are repeated at `end`, which is then the data's end for sure."""
-    if not entry.flags & _DESCRIBED_BEHIND:
+    """Whether a descriptor at `end` confirms checksum, sizes and the end of the data."""
+    if not entry.flags & _HAS_DESCRIPTOR:
         return False
     facts = (b"PK\x07\x08", entry.checksum, entry.stored_size, entry.size)
     return any(

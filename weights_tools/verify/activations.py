@@ -1,7 +1,7 @@
-"""What passed through a network: samples of its sublayers' inputs and outputs.
+"""Samples of the activations that pass through a network.
 
-A point is a sublayer's path and a side of it, `stage1_block0/expand/conv:input`. Points are in
-the order in which the network computes them, and arrays in Keras's order of axes.
+A point is the input or output of a sublayer, such as `stage1_block0/expand/conv:input`. Points are
+in the order in which the network computes them, and arrays have Keras's order of axes.
 """
 
 import math
@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 VALUES = 16_384
-"""At most so many values are kept of a point, over all pictures."""
+"""The most values that are kept per point, over all images."""
 LOGITS = "classifier/dense:output"
 MEANS = "classifier:output"
-"""The logits where the classifier is a convolution: the mean of each class's map."""
+"""The logits of a convolutional classifier: the mean of each class's map."""
 PREPARED = "preprocessing:output"
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What was seen at one point.
+    """Samples of one point.
 
     Attributes:
-        shape: Of the whole, for one picture: (H, W, C) or (C,).
-        values: (B, n), every so-many-th of each picture's values.
+        shape: Shape of the whole activation for one image: (H, W, C) or (C,).
+        values: (B, n), evenly spaced values of each image.
     """
 
     shape: tuple[int, ...]
@@ -34,7 +34,7 @@ class Samples:
 
 
 class Observer:
-    """Collects samples, one picture after the other, so that one activation is in memory."""
+    """Collects samples one image at a time, so that only one activation is in memory."""
 
     def __init__(self, pictures: int) -> None:
         self._limit = max(1, VALUES // pictures)
@@ -42,13 +42,13 @@ class Observer:
         self._values: dict[str, list[NDArray[Any]]] = {}
 
     def see(self, point: str, value: NDArray[Any]) -> None:
-        """Keeps samples of one picture's `value` (1, ..., C)."""
+        """Keeps samples of one image's `value` (1, ..., C)."""
         limit = value.size if point in (LOGITS, MEANS) else self._limit
         self._shapes[point] = value.shape[1:]
         self._values.setdefault(point, []).append(value.ravel()[:: step(value.size, limit)].copy())
 
     def samples(self) -> dict[str, Samples]:
-        """By point, in the order in which they were first seen."""
+        """Returns the samples by point, in the order in which the points were first seen."""
         return {
             point: Samples(self._shapes[point], np.stack(values))
             for point, values in self._values.items()
@@ -56,15 +56,15 @@ class Observer:
 
 
 def logits_point(points: Container[str]) -> str:
-    """Which of `points` holds the logits."""
+    """Returns the point that holds the logits."""
     return MEANS if MEANS in points else LOGITS
 
 
 def step(size: int, limit: int) -> int:
-    """How far apart the samples of `size` values are, so that no more than `limit` are kept.
+    """Returns the distance between samples of `size` values such that at most `limit` are kept.
 
-    It has no divisor in common with `size`, and so none with the number of channels: the samples
-    go through all channels and all columns alike.
+    The step is coprime with `size`, and so with the number of channels: the samples cover all
+    channels and columns evenly.
     """
     found = -(-size // max(1, limit))
     while math.gcd(found, size) > 1 and found < size:
@@ -73,14 +73,14 @@ def step(size: int, limit: int) -> int:
 
 
 def error(candidate: Samples | None, reference: Samples) -> float:
-    """max|Δ| / max|reference|; infinite where the shapes differ or a value is no number."""
+    """max|Δ| / max|reference|; infinite if the shapes differ or a value is not finite."""
     if candidate is None or candidate.shape != reference.shape:
         return math.inf
     return relative_error(candidate.values, reference.values)
 
 
 def relative_error(candidate: NDArray[Any], reference: NDArray[Any]) -> float:
-    """max|Δ| / max|reference|; infinite where the shapes differ or a value is no number."""
+    """max|Δ| / max|reference|; infinite if the shapes differ or a value is not finite."""
     if candidate.shape != reference.shape:
         return math.inf
     difference = float(np.abs(np.subtract(candidate, reference, dtype=np.float64)).max())

@@ -1,4 +1,4 @@
-"""What a comparison of two networks means: where they part, why, and what to be wary of."""
+"""Interprets a comparison of two networks: where they diverge, why, and what to keep in mind."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,23 +7,22 @@ from weights_tools.verify.recording import Reference
 from weights_tools.verify.result import PICTURES, Comparison, Divergence
 
 NOISE_FACTOR = 4
-"""Where the reference in float32 is so inexact that this much of it is above the tolerance, that
-is the tolerance."""
+"""The tolerance of a point is at least this many times the reference's own float32 error there."""
 ALIVE = 0.1
-"""Spread of the logits from which a reference is alive."""
+"""The least spread of the logits at which agreement with the reference means something."""
 
 
 def compared(
     seen: dict[str, Samples], reference: Reference, tolerance: float
 ) -> Iterator[Comparison]:
-    """Each point of the reference, in the order of computation, and what is allowed there."""
-    for point, theirs in reference.points.items():
+    """Compares each point of the reference, in the order of computation."""
+    for point, expected in reference.points.items():
         allowed = max(tolerance, NOISE_FACTOR * reference.noise[point])
-        yield Comparison(point, error(seen.get(point), theirs), allowed)
+        yield Comparison(point, error(seen.get(point), expected), allowed)
 
 
 def stages_of(sublayers: Sequence[Comparison]) -> Iterator[Comparison]:
-    """A stage's features are what the first convolution after it is given."""
+    """Yields the comparison of each stage's output, which is the next convolution's input."""
     part = "preprocessing"
     logits = logits_point([found.name for found in sublayers])
     for found in sublayers:
@@ -43,13 +42,13 @@ def first_divergence(
     own: dict[str, str],
     reference: Reference,
 ) -> Divergence | None:
-    """The first place that differs, and why; None where everything agrees.
+    """Finds the first place that differs, and why; None if everything agrees.
 
     Args:
-        pixels: How far the pictures are apart before either network.
-        sublayers: Of `compared`.
+        pixels: The comparison of the resized images, before either network.
+        sublayers: The comparisons of `compared`.
         own: Digests of our variables, by path.
-        reference: With its own digests.
+        reference: The reference, with its own digests.
     """
     if not pixels.ok:
         return Divergence(
@@ -58,7 +57,7 @@ def first_divergence(
             before=None,
             after=pixels.error,
             tensors=(),
-            reason="the preset resizes or crops pictures otherwise than the reference does",
+            reason="the preset resizes or crops images differently than the reference",
         )
     agreed: dict[str, float] = {}
     for found in sublayers:
@@ -87,46 +86,43 @@ def first_divergence(
 def _reason(point: str, last: str | None, tensors: Sequence[str]) -> str:
     path, _, side = point.partition(":")
     if point == PREPARED:
-        return "the preset's mean or std are not the reference's: same pixels, other input"
+        return "the preset's mean or std differ from the reference's: same pixels, different input"
     if side == "input":
         before = (last or "").partition(":")[0]
         return (
-            f"{before} still agrees, and what {path} is given does not: an activation, a gate, a "
-            "skip or a pooling between them is not the reference's"
+            f"{before} still agrees, but the input of {path} does not: an activation, gate, skip "
+            "or pooling between them differs from the reference's"
         )
     if tensors:
         names = ", ".join(name.rpartition("/")[2] for name in tensors)
-        return f"same input, other output: its {names} {_is(tensors)} not the original's"
+        verb = "differs" if len(tensors) == 1 else "differ"
+        return f"same input, different output: its {names} {verb} from the original's"
     return (
-        "same input, other output, and its tensors are the original's: it computes otherwise, "
-        "for instance with another padding, stride or epsilon"
+        "same input, different output, but its tensors equal the original's: it computes something "
+        "else, for instance with another padding, stride or epsilon"
     )
 
 
-def _is(names: Sequence[str]) -> str:
-    return "is" if len(names) == 1 else "are"
-
-
 def notes_on(reference: Reference, header: Mapping[str, str], tolerance: float) -> Iterator[str]:
-    """What a reader of the comparison should know about the reference and the file's header."""
+    """Yields notes on the reference and on the file's header, for the report."""
     noise = max(reference.noise.values())
     if NOISE_FACTOR * noise > tolerance:
         yield (
-            f"the reference's own rounding is {noise:.1e}: where it is above {tolerance:.1e} / "
-            f"{NOISE_FACTOR}, {NOISE_FACTOR} times as much is allowed"
+            f"the reference's own rounding error is {noise:.1e}: where it is above "
+            f"{tolerance:.1e} / {NOISE_FACTOR}, {NOISE_FACTOR} times that error is allowed"
         )
     if reference.spread < ALIVE:
         yield (
-            f"the reference is not alive: spread {reference.spread:.2g} < {ALIVE}; its answers "
-            "hardly depend on the picture, so that agreeing with it proves little"
+            f"the reference's logits hardly depend on the image (spread {reference.spread:.2g}, "
+            f"below {ALIVE}): agreement with it proves little"
         )
     if header.get("source_sha256", reference.sha256) != reference.sha256:
         yield (
-            f"the file comes from the checkpoint {header['source_sha256'][:8]}…, the reference "
-            f"from {reference.sha256[:8]}…"
+            f"the file was converted from checkpoint {header['source_sha256'][:8]}…, but the "
+            f"reference ran {reference.sha256[:8]}…"
         )
     if header.get("profile", reference.profile) != reference.profile:
         yield (
-            f"the file's profile is {header['profile']!r}, and {reference.source} checkpoints "
-            f"are right in {reference.profile!r}"
+            f"the file's profile is {header['profile']!r}, but {reference.source} checkpoints "
+            f"need {reference.profile!r}"
         )

@@ -1,4 +1,4 @@
-"""Network In Network in torch, for checkpoints of PyTorch's sequence: no library has it."""
+"""Network In Network in torch, as no library has it: the original of `sequential` checkpoints."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,12 +7,12 @@ from keras_effnets.models.nin import NiNConfig, plan
 
 
 def network(torch: Any, config: NiNConfig, classes: int) -> Any:
-    """The paper's network as one sequence, and the mean of each class's map behind it.
+    """Returns the paper's network as one sequence, followed by the mean of each class's map.
 
     Args:
-        torch: The library.
-        config: Of our network.
-        classes: Of the checkpoint's classifier.
+        torch: The torch module.
+        config: The config of our network.
+        classes: The number of classes in the checkpoint.
     """
     nn = torch.nn
     features = nn.Sequential(*_layers(nn, config, classes))
@@ -30,12 +30,12 @@ def _layers(nn: Any, config: NiNConfig, classes: int) -> Iterator[Any]:
             yield nn.MaxPool2d(3, 2, ceil_mode=True)
         if row.dropped:
             yield nn.Dropout(dropout)
-        margin = row.padding if isinstance(row.padding, int) else row.kernel_size // 2
+        padding = row.padding if isinstance(row.padding, int) else row.kernel_size // 2
         for number, width in enumerate(row.widths):
             if number:
                 yield nn.Conv2d(channels, width, 1)
             else:
-                yield nn.Conv2d(channels, width, row.kernel_size, row.strides, margin)
+                yield nn.Conv2d(channels, width, row.kernel_size, row.strides, padding)
             yield nn.ReLU()
             channels = width
     yield nn.Conv2d(channels, classes, 1)

@@ -1,4 +1,4 @@
-"""Our side of a comparison: the network of a file, run with every sublayer observed."""
+"""Our side of a comparison: loads a file's network and samples every sublayer while it runs."""
 
 import contextlib
 from collections.abc import Callable, Collection
@@ -13,34 +13,17 @@ from keras_effnets.images.preset import Preset
 from keras_effnets.layers import separate_norms
 from keras_effnets.models.registry import get_builder
 from keras_effnets.plan.deferred import variables_by_path
-from weights_tools.formats.checkpoint import Checkpoint, read_checkpoint
+from keras_effnets.weights.open import has_our_layers
+from weights_tools.formats.checkpoint import read_checkpoint
 from weights_tools.formats.our_format import digest
 from weights_tools.verify.activations import Observer, Samples
 
-_PACKAGE = "keras_effnets>"
-
-
-def has_our_layers(checkpoint: Checkpoint) -> bool:
-    """Whether a file of Keras's has layers of ours in it.
-
-    Its config says so, where it has one; a file of weights alone has only the names of classes.
-    """
-    told = [layer for layer in checkpoint.layers.values() if layer.config]
-    if told:
-        return any(layer.registered.startswith(_PACKAGE) for layer in told)
-    kinds = {
-        name.removeprefix(_PACKAGE).lower()
-        for name in keras.saving.get_custom_objects()
-        if name.startswith(_PACKAGE)
-    }
-    return any(layer.kind in kinds for layer in checkpoint.layers.values())
-
 
 def provenance(file: Path) -> dict[str, str] | None:
-    """What a file of ours says of its origin, which may be nothing; None for a foreign file.
+    """Returns the metadata of one of our files, which may be empty; None for a foreign file.
 
     Raises:
-        ValueError: If it cannot be read.
+        ValueError: If the file cannot be read.
     """
     checkpoint = read_checkpoint(file)
     ours = "keras_effnets" in checkpoint.metadata or has_our_layers(checkpoint)
@@ -48,13 +31,13 @@ def provenance(file: Path) -> dict[str, str] | None:
 
 
 def load(file: Path, model: str, classes: int, profile: str | None = None) -> keras.Model:
-    """The network of any file that `weights=` takes; a `.keras` file of ours as it was saved.
+    """Loads the network of any file that `weights=` takes; our `.keras` files load as saved.
 
     Args:
-        file: Of any kind.
-        model: Name of its network.
-        classes: Of its classifier.
-        profile: For a foreign file, where two sources have the same names.
+        file: The file.
+        model: The name of its network.
+        classes: The number of classes of its classifier.
+        profile: The profile of a foreign file whose names fit two sources.
 
     Raises:
         ValueError: If the file is not of this network.
@@ -67,20 +50,22 @@ def load(file: Path, model: str, classes: int, profile: str | None = None) -> ke
 
 
 def preset_of(network: keras.Model) -> Preset:
-    """How the network says that it wants its pictures.
+    """Returns the preset of a network of ours.
 
     Raises:
-        ValueError: If it is none of our networks.
+        ValueError: If the network was not built here.
     """
     with contextlib.suppress(ValueError, AttributeError):
         preset = network.get_layer("preprocessing").preset
         if isinstance(preset, Preset):
             return preset
-    raise ValueError(f"{network.name} has no layer 'preprocessing' with a preset: it is not ours")
+    raise ValueError(
+        f"{network.name} has no layer 'preprocessing' with a preset: keras_effnets did not build it"
+    )
 
 
 def at_side(network: keras.Model, side: int) -> keras.Model:
-    """The same network and weights for square pictures of another side."""
+    """Returns the same network and weights for another input size."""
     shape = tuple(network.input_shape)
     if shape[1:3] in ((side, side), (None, None)):
         return network
@@ -94,7 +79,7 @@ def at_side(network: keras.Model, side: int) -> keras.Model:
 
 
 def digests(network: keras.Model) -> dict[str, str]:
-    """Of every weight, by its path."""
+    """Returns the digest of every weight, by path."""
     weights = variables_by_path(network)
     return {path: digest(keras.ops.convert_to_numpy(weight)) for path, weight in weights.items()}
 
@@ -102,12 +87,12 @@ def digests(network: keras.Model) -> dict[str, str]:
 def observe(
     network: keras.Model, points: Collection[str], pixels: NDArray[Any]
 ) -> dict[str, Samples]:
-    """Samples of `points` while the network is shown `pixels` (B, H, W, 3), one at a time.
+    """Samples `points` while the network runs on `pixels` (B, H, W, 3), one image at a time.
 
-    The network keeps its observers: it is for nothing else afterwards.
+    The network keeps its observers and cannot be used for anything else afterwards.
 
     Raises:
-        ValueError: If it has no such sublayer.
+        ValueError: If the network has no such sublayer.
     """
     observer = Observer(len(pixels))
     for point in points:
@@ -115,7 +100,7 @@ def observe(
         layer = sublayer(network, path)
         if side == "input" and path.endswith("/conv"):
             unit = sublayer(network, path.removesuffix("/conv"))
-            # One that pads does so before it convolves, where torch's convolution does both.
+            # Our units pad before they convolve; torch's convolution does both.
             layer = unit if hasattr(unit, "padding") else layer
         _watch(layer, side, _seer(observer, point))
     with separate_norms():
@@ -125,10 +110,10 @@ def observe(
 
 
 def sublayer(network: keras.Model, path: str) -> Any:
-    """The layer under a path such as `stage1_block0/expand/conv`.
+    """Returns the layer at a path such as `stage1_block0/expand/conv`.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is no such layer.
     """
     first, *rest = path.split("/")
     try:
@@ -147,9 +132,9 @@ def _seer(observer: Observer, point: str) -> Callable[[Any], None]:
 
 
 def _watch(layer: Any, side: str, see: Callable[[Any], None]) -> None:
-    """Has `see` called with the layer's input, or with its output before any activation."""
-    # Torch's layers have no activation of their own. Keras's hold it as `activation`, and a layer
-    # that is made of layers has its name there.
+    """Calls `see` with the layer's input, or with its output before any activation."""
+    # torch's layers have no activation. Keras's layers hold it as `activation`; in a layer made of
+    # layers that is only its name.
     held = "_activate" if hasattr(layer, "_activate") else "activation"
     if side == "output" and hasattr(layer, held):
         activate = getattr(layer, held)

@@ -1,11 +1,9 @@
-"""What a reference network was shown and what it said, and the file that keeps it."""
+"""A reference: the images, activations and digests of an original network, and its file."""
 
 import io
 import json
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
+from weights_tools.formats.checkpoint import DAMAGE
 from weights_tools.verify.activations import (
     LOGITS,
     MEANS,
@@ -24,60 +23,45 @@ from weights_tools.verify.activations import (
     logits_point,
     step,
 )
-from weights_tools.verify.shown_pictures import Picture
 
 FORMAT = 1
 MAX_BYTES = 2**30
-"""A file that would unpack to more is refused; those of B7 at 600 pixels stay below a tenth."""
-
-# What parsing damaged bytes raises in the standard library and numpy.
-_DAMAGE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    NotImplementedError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+"""The largest unpacked size that is read; B7 at 600 pixels takes less than a tenth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A network that is not ours, what it was shown and what passed through it, in float32."""
+    """An original network, the images it was given, and its activations in float32."""
 
     model: str
-    """Ours, which is compared with it."""
+    """Our network of the same architecture."""
     name: str
-    """The library and its release."""
+    """The library and its version."""
     versions: Mapping[str, str]
-    """Of everything that had a part, by package."""
+    """Version of each package involved."""
     source: str
-    """Whose key names its checkpoint has, as `weights_tools.rules` spells it."""
+    """The source of the checkpoint's key names: a key of the config's `spellings`."""
     profile: str
     sha256: str
-    """Of its checkpoint."""
+    """SHA-256 of the checkpoint."""
     weights_set: str | None
-    """The published set that the checkpoint is."""
-    pictures: tuple[Picture, ...]
+    """The published set, if the checkpoint is one."""
+    pictures: tuple[NDArray[np.uint8], ...]
+    """The images, (H, W, 3), RGB."""
     pixels: NDArray[np.uint8]
-    """(B, side, side, 3): the pictures, resized and cropped as the reference does."""
+    """(B, side, side, 3): the images, resized and cropped by the reference's preprocessing."""
     scaled: bool
-    """Whether that side was asked for, and is not the one that the reference has by itself."""
+    """Whether `side` was given rather than taken from the reference."""
     points: Mapping[str, Samples]
-    """What passed through each sublayer, in order."""
+    """Samples of each sublayer, in order."""
     noise: Mapping[str, float]
-    """Relative error of the same points in float32 against float64."""
+    """Relative error of each point in float32 against float64."""
     digests: Mapping[str, str]
-    """Of each tensor of the checkpoint, by the path of the variable that it becomes."""
+    """Digest of each of the checkpoint's tensors, by the path of our variable."""
 
     @property
     def side(self) -> int:
-        """Of the pictures that the network was given, pixels."""
+        """The input size, in pixels."""
         return int(self.pixels.shape[1])
 
     @property
@@ -87,10 +71,10 @@ class Reference:
 
     @property
     def spread(self) -> float:
-        """Largest deviation of the logits from their mean over the pictures, relative.
+        """Largest relative deviation of the logits from their mean over the images.
 
-        Where it is small the network says nearly the same whatever it is shown, and agreeing
-        with it proves nothing.
+        If it is small, the network's answer hardly depends on the image, and agreement with it
+        proves nothing.
         """
         logits = self.logits.astype(np.float64)
         largest = np.abs(logits).max()
@@ -123,11 +107,11 @@ _TEXTS = ("model", "name", "source", "profile", "sha256")
 
 
 def read_reference(path: str | os.PathLike[str]) -> Reference:
-    """Reads what `write_reference` wrote; nothing in the file is executed.
+    """Reads a file of `write_reference`; nothing in it is executed.
 
     Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is damaged, or nothing of the kind.
+        OSError: If the file cannot be read.
+        ValueError: If it is damaged, or not a reference.
     """
     path = Path(path)
     data = path.read_bytes()
@@ -138,9 +122,9 @@ def read_reference(path: str | os.PathLike[str]) -> Reference:
             raise ValueError(f"it would unpack to {size:,} bytes")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return _parsed({name: arrays[name] for name in arrays.files})
-    except _DAMAGE as error:
+    except (*DAMAGE, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{path}: is no whole reference of `weights-tools record` "
+            f"{path}: is not a valid reference of `weights-tools record` "
             f"({error or type(error).__name__})"
         ) from error
 
@@ -148,7 +132,7 @@ def read_reference(path: str | os.PathLike[str]) -> Reference:
 def _parsed(arrays: dict[str, NDArray[Any]]) -> Reference:
     about = json.loads(_checked("about", arrays["about"], np.uint8, (None,)).tobytes())
     if not isinstance(about, dict) or about["format"] != FORMAT:
-        raise ValueError(f"it is not of format {FORMAT}")
+        raise ValueError(f"its format is not {FORMAT}")
     texts = {name: str(about[name]) for name in _TEXTS}
     pixels = _checked("pixels", arrays["pixels"], np.uint8, (None, None, None, 3))
     count, side, width, _ = pixels.shape
@@ -170,7 +154,7 @@ def _parsed(arrays: dict[str, NDArray[Any]]) -> Reference:
         weights_set=None if about["weights_set"] is None else str(about["weights_set"]),
         versions={str(name): str(version) for name, version in about["versions"].items()},
         pictures=tuple(
-            _checked("a picture", arrays[f"pictures/{i}"], np.uint8, (None, None, 3))
+            _checked("an image", arrays[f"pictures/{i}"], np.uint8, (None, None, 3))
             for i in range(count)
         ),
         pixels=pixels,
@@ -184,7 +168,7 @@ def _parsed(arrays: dict[str, NDArray[Any]]) -> Reference:
 def _checked(
     name: str, array: NDArray[Any], dtype: type[np.generic], shape: tuple[int | None, ...]
 ) -> NDArray[Any]:
-    """The array, if it is of that type and shape; None in the shape stands for any length."""
+    """Returns the array if it has this dtype and shape; None in the shape allows any length."""
     fits = len(shape) == array.ndim and all(
         n in (None, m) for n, m in zip(shape, array.shape, strict=True)
     )

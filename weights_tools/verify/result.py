@@ -1,4 +1,4 @@
-"""What a comparison found: figures for a report, for JSON, and for a file's header."""
+"""The result of a comparison: figures for a report, for JSON, and for a file's header."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,7 +8,7 @@ PICTURES = "pictures"
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How far a part is from the reference's, relative to the reference's largest value."""
+    """The error of one part, relative to the reference's largest value."""
 
     name: str
     error: float
@@ -22,44 +22,46 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Divergence:
-    """The first place that differs: all before it, in the order of computation, agrees."""
+    """The first place that differs; everything computed before it agrees."""
 
     sublayer: str
     side: str
-    """`"output"` where the sublayer itself differs, `"input"` where something before it does."""
+    """`"output"` if the sublayer itself differs, `"input"` if something before it does."""
     before: float | None
-    """Error of what goes in: the sublayer's input, or the output of the sublayer before."""
+    """The error of the sublayer's input, or of the output of the sublayer before it."""
     after: float
-    """Error of what comes out."""
+    """The error at this place."""
     tensors: tuple[str, ...]
-    """The sublayer's variables that are not the original's."""
+    """The sublayer's variables that differ from the original's."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     file: str
     model: str
     reference: str
-    """The library and its release."""
+    """The library and its version."""
     versions: dict[str, str]
     weights_set: str | None
     side: int
+    """The input size, in pixels."""
     pictures: int
+    """The number of images."""
     tolerance: float
     noise: float
-    """Of the reference: its float32 against its float64, the worst stage."""
+    """The reference's largest error of float32 against float64."""
     spread: float
-    """Of its logits among the pictures."""
+    """The spread of the reference's logits over the images."""
     stages: tuple[Comparison, ...]
-    """Pictures, preprocessing, stem, every stage, top (averaged), logits."""
+    """Images, preprocessing, stem, every stage, top (averaged), logits."""
     sublayers: tuple[Comparison, ...]
     """Every input and output, in the order of computation."""
     first: Divergence | None
     top1_agreement: float
-    """Share of the pictures whose best class is the reference's."""
+    """The share of images with the same best class as the reference."""
     notes: tuple[str, ...]
 
     @property
@@ -68,7 +70,7 @@ class Verification:
         return self.first is None
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as values for JSON, which has no infinity: an error that is none is null."""
+        """Returns values for JSON; as it has no infinity, an infinite error becomes null."""
         found = _finite({**asdict(self), "ok": self.ok})
         for name in ("stages", "sublayers"):
             found[name] = [_finite({**asdict(c), "ok": c.ok}) for c in getattr(self, name)]
@@ -77,7 +79,7 @@ class Verification:
         return found
 
     def summary(self) -> dict[str, Any]:
-        """The measured parity in a few figures, to be kept beside the weights."""
+        """Returns the measured parity in a few figures, to be stored with the weights."""
         by_name = {stage.name: stage.error for stage in self.stages}
         inner = [name for name in by_name if name not in (PICTURES, "logits")]
         return _finite(

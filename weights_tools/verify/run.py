@@ -1,4 +1,4 @@
-"""Compares a converted network with its reference, and names the first sublayer that differs."""
+"""Compares a converted network with its original, and names the first sublayer that differs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ from weights_tools.verify.our_network import at_side, digests, load, observe, pr
 from weights_tools.verify.recording import Reference, read_reference
 from weights_tools.verify.reference_run import run_reference
 from weights_tools.verify.result import PICTURES, Comparison, Verification
-from weights_tools.verify.shown_pictures import as_file, drawn, read_pictures
+from weights_tools.verify.shown_images import as_file, drawn, read_pictures
 
 TOLERANCE = 1e-4
-"""Of max|Δ| / max|reference|."""
+"""The default limit of max|Δ| / max|reference|."""
 
 
 def verify(
@@ -36,26 +36,26 @@ def verify(
     """Compares the network in a file with the one that the original checkpoint was made for.
 
     Args:
-        file: What `weights=` takes: a file of ours, of Keras's, or a foreign checkpoint.
-        model: Its network, as `keras_effnets.list_models` names it.
+        file: Any file that `weights=` takes: ours, Keras's, or a foreign checkpoint.
+        model: The name of its network, as in `keras_effnets.list_models`.
         against: The original checkpoint, or an `.npz` file of `weights-tools record`. By default
-            `file` itself where it is a checkpoint, else the one its header names: beside it, or
-            published.
-        pictures: Files to show besides those drawn here.
-        side: Of what the networks are given, pixels; by default what the reference takes.
-        source: Whose names the original has, where that cannot be told.
-        tolerance: Of each relative error; 1e-4 by default, and more where the reference's own
-            rounding is larger.
+            `file` itself if it is a foreign checkpoint, else the checkpoint that its header names:
+            next to it, or published.
+        pictures: Image files to use in addition to the drawn ones.
+        side: The input size in pixels; by default the reference's.
+        source: The source of the original's names, if it cannot be detected.
+        tolerance: The limit of each relative error; 1e-4 by default, and higher where the
+            reference's own rounding error is large.
 
     Raises:
-        ValueError: If a file is not what it should be, or nothing says what the original is.
-        OSError: If a file cannot be read, or the reference's library is not there.
+        ValueError: If a file is invalid or does not fit, or the original is unknown.
+        OSError: If a file cannot be read, or the reference's library is not installed.
     """
     file = Path(file)
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: there is no such file")
+        raise FileNotFoundError(f"{file}: no such file")
     if tolerance is not None and not tolerance > 0:
-        raise ValueError(f"tolerance={tolerance!r} is not above 0")
+        raise ValueError(f"tolerance={tolerance!r}: must be above 0")
     header = provenance(file)
     origin = {"source_sha256": cache.sha256(file)} if header is None else header
     if against is not None and Path(against).suffix == ".npz":
@@ -67,7 +67,7 @@ def verify(
         shown = (*drawn(), *read_pictures(pictures))
         source = source or origin.get("source")
         reference = run_reference(against, model, shown, side=side, source=source)
-    # What a file of ours says of its profile is to be compared too.
+    # The profile in the header of our own file is part of the comparison.
     profile = reference.profile if header is None else None
     return examine(
         load(file, model, reference.logits.shape[1], profile),
@@ -86,27 +86,27 @@ def examine(
     header: Mapping[str, str] | None = None,
     tolerance: float = TOLERANCE,
 ) -> Verification:
-    """Compares a network in memory with a reference; the network is for nothing else afterwards.
+    """Compares a network in memory with a reference; the network cannot be used afterwards.
 
     Args:
-        network: One of ours.
-        reference: Of the same architecture.
-        file: Where the network comes from, for the report.
-        header: What that file says of its origin.
-        tolerance: Of each relative error.
+        network: A network built here.
+        reference: A reference of the same architecture.
+        file: The network's file, for the report.
+        header: The metadata of that file.
+        tolerance: The limit of each relative error.
 
     Raises:
-        ValueError: If the network has other weights, by name, than the reference.
+        ValueError: If the names of the network's weights differ from the reference's.
     """
     if not np.isfinite(max(reference.noise.values())):
-        raise ValueError(f"the reference {reference.name} gives values that are not finite")
+        raise ValueError(f"the reference {reference.name} computes values that are not finite")
     preset = preset_of(network)
     wanted = preset.at(reference.side) if reference.scaled else preset
     network = at_side(network, reference.side)
     own = digests(network)
     if other := sorted(own.keys() ^ reference.digests.keys()):
         raise ValueError(
-            f"{file or network.name} is no {reference.model}: only one of the two has "
+            f"{file or network.name} is not a {reference.model}: only one of the two has "
             + ", ".join(other[:4])
         )
     resized = np.stack([load_image(as_file(picture), wanted) for picture in reference.pictures])
@@ -114,19 +114,19 @@ def examine(
     seen = observe(network, reference.points, reference.pixels)
     sublayers = tuple(compared(seen, reference, tolerance))
     notes = list(notes_on(reference, header or {}, tolerance))
-    # Nothing says how the pictures of a checkpoint that is not published were prepared.
+    # The preprocessing of a checkpoint that is not published is unknown.
     known = reference.weights_set is not None
     if picture_error > tolerance and not known:
         notes.append(
-            f"the checkpoint is no published set: {reference.name} prepares pictures otherwise "
-            f"than the preset {wanted.to_dict()}, and nothing says which is right"
+            f"the checkpoint is not a published set, and {reference.name} resizes images "
+            f"differently than the preset {wanted.to_dict()}: either may be right"
         )
     pixels = Comparison(PICTURES, picture_error, tolerance if known else float("inf"))
     stages = (pixels, *stages_of(sublayers))
-    theirs, mine = reference.logits, seen[logits_point(seen)].values
+    logits = seen[logits_point(seen)].values
     agreement = 0.0
-    if mine.shape == theirs.shape:
-        agreement = float((mine.argmax(1) == theirs.argmax(1)).mean())
+    if logits.shape == reference.logits.shape:
+        agreement = float((logits.argmax(1) == reference.logits.argmax(1)).mean())
     return Verification(
         file=file,
         model=reference.model,
@@ -156,13 +156,13 @@ def _check_recorded(
     if reference.model != model:
         raise ValueError(f"{os.fspath(path)} is a reference for {reference.model}, not {model}")
     if pictures:
-        raise ValueError(f"{os.fspath(path)} has its own pictures: pictures cannot be added")
+        raise ValueError(f"{os.fspath(path)} has its own images: no others can be added")
     if side not in (None, reference.side):
-        raise ValueError(f"side={side}: {os.fspath(path)} was recorded at {reference.side}")
+        raise ValueError(f"side={side}, but {os.fspath(path)} was recorded at {reference.side}")
 
 
 def _original(file: Path, model: str, header: Mapping[str, str]) -> Path:
-    """The checkpoint that a file of ours was made from."""
+    """Finds the checkpoint that one of our files was converted from."""
     wanted = header.get("source_sha256")
     beside = file.parent / Path(header.get("source_file") or "-").name
     if wanted and beside.is_file() and cache.sha256(beside) == wanted:
@@ -170,8 +170,8 @@ def _original(file: Path, model: str, header: Mapping[str, str]) -> Path:
     for info in WEIGHTS.get(model, ()):
         if wanted and info.sha256 and wanted.startswith(info.sha256):
             return cache.locate(info, model)
-    stated = f"{beside.name} with SHA-256 {wanted}" if wanted else "nothing"
+    stated = f"{beside.name} with SHA-256 {wanted}" if wanted else "none"
     raise ValueError(
-        f"{file}: the original is not at hand (the file names {stated}); "
+        f"{file}: the original checkpoint was not found (the header names {stated}); "
         "pass it, or a recorded reference, with --against"
     )

@@ -1,4 +1,4 @@
-"""How fast networks are on this machine, beside others and beside what the machine can do."""
+"""The speed of networks on this machine, compared with other libraries and the machine's limits."""
 
 from keras_effnets.analysis.benchmark.contest import Contender, Result, benchmark, contenders
 from keras_effnets.analysis.benchmark.limits import Limits, machine_limits

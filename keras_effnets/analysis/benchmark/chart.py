@@ -1,4 +1,4 @@
-"""Results as bars: milliseconds a picture, contender beside contender."""
+"""Benchmark results as a bar chart: milliseconds per image of each contender."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from keras_effnets.analysis.benchmark.contest import Result
-from weights_tools.formats.our_format import replacing
+from weights_tools.formats.atomic import replacing
 
-# Okabe and Ito's colours, which no kind of colour blindness confuses.
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = {"ours": "#0072B2", "keras": "#E69F00", "torchvision": "#D55E00"}
 SUFFIXES = (".png", ".svg")
 
 
 def check_chart(out: Path) -> None:
-    """Raises ValueError for a path that is no picture's, FileNotFoundError without its folder."""
+    """Raises ValueError for an unknown suffix, FileNotFoundError if the folder is missing."""
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"--out {str(out)!r}: expected a path ending in .png or .svg")
     if not out.parent.is_dir():
@@ -28,9 +28,9 @@ def draw(results: Sequence[Result], machine: str, out: Path) -> None:
     """Draws the medians, with lines from the fastest to the slowest turn.
 
     Args:
-        results: Those that ran, in the order of the bars.
-        machine: In words, below the chart.
-        out: A .png or .svg.
+        results: The results to draw, in the order of the bars.
+        machine: Description of the machine, shown below the chart.
+        out: The .png or .svg to write.
     """
     from matplotlib.figure import Figure
 
@@ -53,7 +53,7 @@ def draw(results: Sequence[Result], machine: str, out: Path) -> None:
     axes.set_yticks(ticks, names)
     axes.set_ylim(place - 0.5, -0.6)
     axes.margins(x=0.25)
-    axes.set_xlabel("milliseconds a picture, median and range of the turns")
+    axes.set_xlabel("milliseconds per image, median and range of the turns")
     figure.supxlabel("\n".join(textwrap.wrap(machine, 100)), size=8, color="#555555")
     axes.spines[["top", "right"]].set_visible(False)
     with replacing(out) as file:

@@ -1,4 +1,4 @@
-"""Contenders that take turns, each in a process of its own."""
+"""Timing of contenders that take turns, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from keras_effnets.analysis.benchmark.contender import Process
-from keras_effnets.analysis.benchmark.jobs import in_keras
-from keras_effnets.analysis.benchmark.limits import Limits
+from keras_effnets.analysis.benchmark.contender_process import Process
+from keras_effnets.analysis.benchmark.limits import Limits, pinned
+from keras_effnets.analysis.benchmark.timed_calls import keras_builder
 from keras_effnets.export.runtimes import ENGINES, installed
 from keras_effnets.models.registry import model_info
 
 PEERS = ("keras", "torchvision", "torch.compile")
 TRAINING_COSTS = 3
-"""Multiply-adds of a training step over those of the forward pass: two gradients come to it."""
+"""Multiply-adds of a training step relative to the forward pass, which two gradients join."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A network, and what runs it."""
+    """A network, the library that it comes from, and the engine that runs it."""
 
     name: str
-    """Of the network, ours."""
+    """Our name of the network."""
     who: str
-    """ "ours", "keras" or "torchvision"."""
+    """The library: "ours", "keras" or "torchvision"."""
     engine: str
-    """What runs it: an engine of ours, or "compiled" or "eager"."""
+    """One of our engines, or "compiled", "eager" or "fit"."""
 
     def __str__(self) -> str:
-        """As tables call it."""
         if self.who == "ours":
             return f"ours, {self.engine}"
         library = {"keras": "keras.applications", "torchvision": "torchvision"}[self.who]
@@ -40,61 +39,62 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one contender needed for batches of one size."""
+    """The measurements of one contender at one batch size."""
 
     contender: Contender
     batch: int
     side: int
     train: bool
     seconds: tuple[float, ...] = ()
-    """Of each call, in the order of the turns; none where it failed."""
+    """Each call, in the order of the turns; empty if the contender failed."""
     peak: int = 0
-    """Most bytes that its process held, libraries included."""
+    """Peak memory of its process, libraries included, bytes."""
     ratios: tuple[float, ...] = ()
-    """Turn by turn, its seconds over those of the first contender."""
+    """Its seconds over those of the first contender, turn by turn."""
     reachable: float = 0.0
-    """Seconds that the machine's limits allow."""
+    """The seconds that the machine's limits allow."""
     error: str = ""
-    """Why it did not run."""
+    """Why it failed."""
 
     @property
     def median(self) -> float:
-        """Seconds."""
+        """Median seconds of a call."""
         return statistics.median(self.seconds)
 
     @property
     def ratio(self) -> float:
-        """Of its time to the first contender's, the median of the turns."""
+        """Median ratio of its time to the first contender's."""
         return statistics.median(self.ratios)
 
     @property
     def share(self) -> float:
-        """Of what is reachable: 1 where the arithmetic, or reading the weights, is all there is."""
+        """Share of the reachable speed: 1 if the network is as fast as the limits allow."""
         return self.reachable / self.median
 
 
 def contenders(
     name: str, engines: Sequence[str], against: Sequence[str], *, train: bool = False
 ) -> list[Contender]:
-    """Who can be compared on a network, ours first.
+    """Lists the contenders for a network, ours first.
 
     Args:
-        name: Of the network.
-        engines: Of ours: names, or "all" that are installed. For training there is Keras alone.
-        against: Of `PEERS`; one that has no such network is left out.
-        train: Whether it is about training steps.
+        name: The network.
+        engines: Names of our engines, or "all" for those installed. Ignored for training, which
+            Keras alone does.
+        against: Names from `PEERS`; libraries without the network are left out.
+        train: Whether to time training steps.
 
     Raises:
-        ValueError: For an unknown name, engine or peer.
-        ImportError: For an engine that is not installed.
+        ValueError: The name, an engine or a peer is unknown.
+        ImportError: An engine is not installed.
     """
     model_info(name)
     if unknown := [each for each in against if each not in PEERS]:
         raise ValueError(f"against={unknown[0]!r}: expected one of {', '.join(PEERS)}")
     if train and "torch.compile" in against:
-        raise ValueError("against='torch.compile': training steps are timed of keras, torchvision")
+        raise ValueError("against='torch.compile': training allows keras and torchvision only")
     found = [Contender(name, "ours", engine) for engine in _engines(engines, train)]
-    if "keras" in against and in_keras(name):
+    if "keras" in against and keras_builder(name):
         found.append(Contender(name, "keras", "fit" if train else "compiled"))
     if _in_torchvision(name):
         if "torchvision" in against:
@@ -136,21 +136,24 @@ def benchmark(
     limits: Limits | None = None,
     progress: Callable[[], None] | None = None,
 ) -> list[Result]:
-    """Lets contenders on one network take turns; what fails has its reason and no seconds.
+    """Times contenders for one network, which take turns.
 
     Args:
-        field: Those that take part; ratios are to the first.
-        batch: Pictures at once.
-        runs: Turns.
-        side: Of the pictures, pixels; None takes the network's own.
-        threads: To compute with.
+        field: The contenders; ratios are to the first that runs.
+        batch: Batch size.
+        runs: Number of turns.
+        side: Input size, pixels; None takes the network's own.
+        threads: Number of threads to compute with.
         train: Whether to time training steps.
-        limits: Of the machine; without them, or at another side than the network's own, the share
-            of what is reachable is zero.
-        progress: Called after each turn of all.
+        limits: The machine's limits. Without them, or at another input size than the network's
+            own, the reachable time is zero.
+        progress: Called after every turn of all contenders.
+
+    Returns:
+        The results in the order of `field`; a failed contender has an error and no seconds.
 
     Raises:
-        ValueError: For no contenders, or numbers below 1.
+        ValueError: `field` is empty, or a number is below 1.
     """
     if not field:
         raise ValueError("field is empty: expected at least one contender")
@@ -159,12 +162,14 @@ def benchmark(
             raise ValueError(f"{argument}={value!r}: expected 1 or more")
     info = model_info(field[0].name)
     side = side or info.side
-    blank = [Result(each, batch, side, train) for each in field]
-    pinned = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     processes: dict[Contender, Process] = {}
-    results = {each.contender: each for each in blank}
+    results = {each: Result(each, batch, side, train) for each in field}
     with tempfile.TemporaryDirectory() as home:
-        environment = {**pinned, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_EFFNETS_HOME": home}
+        environment = {
+            **pinned(threads),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "KERAS_EFFNETS_HOME": home,
+        }
         try:
             for each in field:
                 arguments = {**dataclasses.asdict(each), "batch": batch, "side": side}
@@ -180,7 +185,7 @@ def benchmark(
                 if progress:
                     progress()
             peaks = {each: process.end() for each, process in processes.items()}
-        except BaseException:  # an interruption too leaves no process behind
+        except BaseException:  # interrupts too must leave no process running
             for process in processes.values():
                 process.kill()
             raise
@@ -188,7 +193,7 @@ def benchmark(
     costs = TRAINING_COSTS if train else 1
     for each, taken in seconds.items():
         reachable = 0.0
-        # Multiply-adds are known for the network's own side.
+        # Multiply-adds are known for the network's own input size only.
         if limits is not None and side == info.side:
             reachable = limits.seconds(
                 batch * costs * info.multiply_adds, 4 * costs * info.parameters

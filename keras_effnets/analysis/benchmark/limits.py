@@ -1,73 +1,67 @@
-"""What this machine can do at most: arithmetic and memory, measured and not looked up.
+"""This machine's limits in arithmetic and memory bandwidth, measured in a process of its own.
 
-Also a script, `python -m keras_effnets.analysis.benchmark.limits THREADS`, in whose process that
-happens.
+That process runs `python -m keras_effnets.analysis.benchmark.limits THREADS`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+
+from keras_effnets.analysis.own_process import run_module
 
 SIDE, FLOATS, RUNS = 2048, 2**25, 7
 
 
+def pinned(threads: int) -> dict[str, str]:
+    """Environment variables that limit a new process's libraries to that many threads."""
+    return {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of a machine, with so many threads."""
+    """The limits of a machine for a number of threads."""
 
     threads: int
     multiply_adds_per_second: float
-    """In single precision: of a product of matrices, 2048 by 2048 each."""
+    """The rate of a product of two 2048 by 2048 matrices in single precision."""
     bytes_per_second: float
-    """Read and written together: of copying 128 MB a thread."""
+    """The rate of copying 128 MB per thread, reads plus writes."""
 
     def seconds(self, multiply_adds: float, weights: float) -> float:
         """The least time that a network can take.
 
         Args:
-            multiply_adds: All of them.
-            weights: Bytes of weights, each of which is read at least once.
+            multiply_adds: All its multiply-adds.
+            weights: Bytes of its weights, each of which is read at least once.
         """
         return max(multiply_adds / self.multiply_adds_per_second, weights / self.bytes_per_second)
 
 
 def machine_limits(threads: int) -> Limits:
-    """Measures in a process of its own, in which libraries have so many threads from the start.
+    """Measures the limits in a new process, whose libraries start with that many threads.
 
     Raises:
-        RuntimeError: If the process fails.
+        RuntimeError: The process failed.
     """
-    pinned = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    done = subprocess.run(
-        [sys.executable, "-m", "keras_effnets.analysis.benchmark.limits", str(threads)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **pinned, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise RuntimeError(f"the machine's limits could not be measured: {reason}")
-    return Limits(**json.loads(done.stdout.splitlines()[-1]))
+    try:
+        return Limits(**run_module(__name__, str(threads), pinned(threads)))
+    except RuntimeError as error:
+        raise RuntimeError(f"the machine's limits could not be measured: {error}") from error
 
 
-def _measured_here(threads: int) -> dict[str, Any]:
+def _limits_here(threads: int) -> Limits:
     import keras
     import numpy as np
 
     draw = np.random.default_rng(0)
     a, b = (draw.standard_normal((SIDE, SIDE), np.float32) for _ in range(2))
     left, right = keras.ops.convert_to_tensor(a), keras.ops.convert_to_tensor(b)
-    # NumPy's library or the backend's, whichever is the better.
-    product = min(
+    product = min(  # of NumPy's library and the backend's
         _best(lambda: a @ b),
         _best(lambda: keras.ops.convert_to_numpy(keras.ops.matmul(left, right))),
     )
@@ -75,22 +69,18 @@ def _measured_here(threads: int) -> dict[str, Any]:
     targets = [np.empty_like(each) for each in sources]
     with ThreadPoolExecutor(threads) as pool:
         copy = _best(lambda: list(pool.map(np.copyto, targets, sources)))
-    return {
-        "threads": threads,
-        "multiply_adds_per_second": SIDE**3 / product,
-        "bytes_per_second": 2 * 4 * FLOATS * threads / copy,
-    }
+    return Limits(threads, SIDE**3 / product, 2 * 4 * FLOATS * threads / copy)
 
 
-def _best(job: Callable[[], object]) -> float:
-    """Seconds of the fastest run: what is possible."""
+def _best(call: Callable[[], object]) -> float:
+    """Seconds of the fastest run."""
     seconds = []
     for _ in range(RUNS):
         start = time.perf_counter()
-        job()
+        call()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_measured_here(int(sys.argv[1]))) + "\n")
+    sys.stdout.write(json.dumps(asdict(_limits_here(int(sys.argv[1])))) + "\n")

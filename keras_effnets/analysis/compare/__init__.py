@@ -1,10 +1,8 @@
-"""Networks side by side: the chart of the lineage, the figures that explain it, and diagrams."""
+"""Comparison of networks: the chart of the lineage, the figures that explain it, diagrams."""
 
-from keras_effnets.analysis.compare.chart import draw_chart
+from keras_effnets.analysis.compare.draw import draw_chart
 from keras_effnets.analysis.compare.figures import FIGURES, draw_figure, figure_data
-from keras_effnets.analysis.compare.front import pareto_front
-from keras_effnets.analysis.compare.names import resolve
-from keras_effnets.analysis.compare.points import AXES, Point, collect
+from keras_effnets.analysis.compare.model_points import AXES, Point, collect, pareto_front
 
 __all__ = [
     "AXES",
@@ -15,5 +13,4 @@ __all__ = [
     "draw_figure",
     "figure_data",
     "pareto_front",
-    "resolve",
 ]

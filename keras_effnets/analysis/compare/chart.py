@@ -1,4 +1,4 @@
-"""The bubble chart of the lineage, as PNG, SVG or a page of HTML."""
+"""The bubble chart of the lineage, as a matplotlib figure."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import io
 import itertools
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_effnets.analysis.compare.front import pareto_front
 from keras_effnets.analysis.compare.label_placement import Box, Label, Mark, Segment, place
 from keras_effnets.analysis.compare.legend import draw_legends, draw_sources
+from keras_effnets.analysis.compare.model_points import AXES, Point, pareto_front
 from keras_effnets.analysis.compare.palette import GREY, INK, SHAPES, bubble, style
-from keras_effnets.analysis.compare.points import AXES, Point
-from weights_tools.formats.our_format import replacing
 
-SUFFIXES = (".png", ".svg", ".html")
 _DPI = 120
 _SVG = {
     "svg.fonttype": "none",
@@ -26,66 +22,20 @@ _SVG = {
 
 
 class Chart(NamedTuple):
-    """A chart that is drawn, and where in it things are."""
+    """A chart and the positions of its parts."""
 
     figure: Any
     drawn: list[Point]
     left_out: list[Point]
-    """Those that lack one of the values."""
+    """Points that lack one of the values."""
     front: list[Point]
     marks: list[Mark]
-    """Of `drawn`, in 72nds of an inch from the lower left corner; so are the labels."""
+    """The marks of `drawn`; like `labels` in points (1/72 inch) from the lower left corner."""
     labels: list[Label]
 
 
-def check_chart(x: str, y: str, size: str, path: Path) -> None:
-    """Raises ValueError for axes that there are not, or a file that is no picture's."""
-    for name, value in (("x", x), ("y", y), ("size", size)):
-        if value not in AXES:
-            raise ValueError(f"--{name} {value!r} is not one of {', '.join(AXES)}")
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"--out {str(path)!r} ends in none of {', '.join(SUFFIXES)}")
-
-
-def draw_chart(
-    points: Sequence[Point],
-    path: Path | str,
-    *,
-    x: str = "macs",
-    y: str = "top1",
-    size: str = "params",
-) -> Chart:
-    """Draws networks by what they cost and what they achieve, and the front of the best.
-
-    Args:
-        points: As `collect` gives them.
-        path: Of the .png, .svg or .html; an .html is one page that needs nothing else.
-        x, y: Names of `AXES`.
-        size: What the bubbles' areas are: a name of `AXES`.
-
-    Returns:
-        What was drawn.
-
-    Raises:
-        ValueError: For unknown axes or another kind of file, or if no point has all values.
-    """
-    path = Path(path)
-    check_chart(x, y, size, path)
-    kind = path.suffix.lower().removeprefix(".")
-    chart = lay_out(points, x=x, y=y, size=size, legend=kind != "html")
-    if kind == "html":
-        from keras_effnets.analysis.compare.html_page import page
-
-        content = page(chart, rendered(chart.figure, "svg"), x=x, y=y, size=size).encode()
-    else:
-        content = rendered(chart.figure, kind)
-    with replacing(path) as file:
-        file.write(content)
-    return chart
-
-
 def rendered(figure: Any, kind: str) -> bytes:
-    """A figure as a file of that kind; the same figure gives the same bytes."""
+    """The bytes of a .png or .svg file; equal figures give equal bytes."""
     import matplotlib
 
     buffer = io.BytesIO()
@@ -96,10 +46,10 @@ def rendered(figure: Any, kind: str) -> bytes:
 
 
 def lay_out(points: Sequence[Point], *, x: str, y: str, size: str, legend: bool = True) -> Chart:
-    """The chart as a matplotlib figure.
+    """Lays the chart out as a matplotlib figure.
 
     Raises:
-        ValueError: If no point has all values.
+        ValueError: No point has all three values.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -110,7 +60,7 @@ def lay_out(points: Sequence[Point], *, x: str, y: str, size: str, legend: bool 
     left_out = [p for p, has in zip(points, has_all, strict=True) if not has]
     if not drawn:
         raise ValueError(f"none of the {len(points)} models has {x}, {y} and {size}")
-    # Large ones first, so that none hides a smaller one.
+    # Large bubbles first, so that they do not hide smaller ones.
     drawn.sort(key=lambda point: -_known(point, size))
     with matplotlib.rc_context(_SVG):
         figure = Figure(figsize=(12.4 if legend else 10.6, 7.6), dpi=_DPI)
@@ -143,9 +93,11 @@ def _known(point: Point, axis: str) -> float:
 
 
 def _axes(axes: Any, points: list[Point], x: str, y: str) -> None:
-    for name, scale, label, limits in (
-        (x, axes.set_xscale, axes.set_xlabel, axes.set_xlim),
-        (y, axes.set_yscale, axes.set_ylabel, axes.set_ylim),
+    from matplotlib.ticker import FuncFormatter
+
+    for name, axis, scale, limits in (
+        (x, axes.xaxis, axes.set_xscale, axes.set_xlim),
+        (y, axes.yaxis, axes.set_yscale, axes.set_ylim),
     ):
         values = [_known(point, name) for point in points]
         low, high = min(values), max(values)
@@ -153,15 +105,11 @@ def _axes(axes: Any, points: list[Point], x: str, y: str) -> None:
             scale("log")
             room = max((high / low) ** 0.06, 1.25)
             limits(low / room, high * room)
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         else:
             room = max(0.07 * (high - low), 0.5)
             limits(low - room, high + 1.5 * room)
-        label(AXES[name].label)
-    for axis, name in ((axes.xaxis, x), (axes.yaxis, y)):
-        if AXES[name].log:
-            from matplotlib.ticker import FuncFormatter
-
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_label_text(AXES[name].label)
     axes.grid(color="#e5e5e5", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -202,12 +150,14 @@ def _draw_labels(
     x: str,
     y: str,
 ) -> tuple[list[Mark], list[Label]]:
+    from matplotlib.lines import Line2D
+
     renderer = figure.canvas.get_renderer()
     unit = 72 / _DPI
 
     def at(point: Point) -> tuple[float, float]:
         px, py = axes.transData.transform((_known(point, x), _known(point, y)))
-        return float(px) * unit, float(py) * unit  # NumPy's own floats are slow one by one
+        return float(px) * unit, float(py) * unit  # scalar NumPy floats are slow
 
     marks, sizes = [], []
     texts = [
@@ -233,8 +183,6 @@ def _draw_labels(
         text.set_gid(f"label-{point.name}")
         text.set_zorder(4)
         if label.leader is not None:
-            from matplotlib.lines import Line2D
-
             x0, y0, x1, y1 = label.leader
             line = Line2D(
                 [x0 / width, x1 / width],

@@ -1,4 +1,4 @@
-"""The chart as one page of HTML that fetches nothing: hover, and families to show or hide."""
+"""The chart as a self-contained HTML page, with details on hover and families to hide."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import json
 import re
 from importlib.resources import files
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from keras_effnets.analysis.compare.chart import Chart
+from keras_effnets.analysis.compare.model_points import AXES, Point
 from keras_effnets.analysis.compare.palette import STYLES, style
-from keras_effnets.analysis.compare.points import AXES, Point
-
-if TYPE_CHECKING:
-    from keras_effnets.analysis.compare.chart import Chart
 
 _SHAPES = {
     "o": "●",
@@ -32,12 +30,12 @@ _COLUMNS = ("params", "macs", "memory", "top1", "top5", "year", "side", "latency
 
 
 def page(chart: Chart, svg: bytes, *, x: str, y: str, size: str) -> str:
-    """The page of a chart.
+    """Returns the page of a chart.
 
     Args:
-        chart: As it was laid out, without legends: the page has its own.
-        svg: The chart's drawing.
-        x, y, size: What is drawn: names of `AXES`.
+        chart: The chart, laid out without a legend: the page has its own.
+        svg: The chart as SVG.
+        x, y, size: The quantities drawn, names in `AXES`.
     """
     height = 72 * chart.figure.get_size_inches()[1]
     points = [
@@ -45,7 +43,7 @@ def page(chart: Chart, svg: bytes, *, x: str, y: str, size: str) -> str:
             "name": point.name,
             "family": point.family,
             "source": point.source,
-            # An SVG's y goes down.
+            # In SVG, y grows downwards.
             "px": [round(mark.x, 2), round(height - mark.y, 2)],
             "values": {axis: point.value(axis) for axis in AXES},
             "text": "\n".join(describe(point)),
@@ -75,14 +73,14 @@ def page(chart: Chart, svg: bytes, *, x: str, y: str, size: str) -> str:
         title=html.escape(title),
         size=html.escape(AXES[size].label),
         svg=_inline(svg.decode()),
-        left_out=html.escape(f"Not drawn, for want of a value: {left_out}." if left_out else ""),
-        # Nothing in the data may end the script.
+        left_out=html.escape(f"Not drawn, a value is unknown: {left_out}." if left_out else ""),
+        # The data must not close the script element.
         data=json.dumps(data).replace("<", "\\u003c"),
     )
 
 
 def describe(point: Point) -> list[str]:
-    """All that is known of a point, a line each."""
+    """Everything known about a point, one fact per line."""
     lines = [point.name, f"{point.family}, {point.year}"]
     for axis in ("params", "macs", "memory", "top1", "top5", "latency", "peak"):
         value = point.value(axis)
@@ -94,5 +92,5 @@ def describe(point: Point) -> list[str]:
 
 
 def _inline(svg: str) -> str:
-    """The `svg` element alone: a page of HTML has no XML declaration or doctype in its middle."""
+    """The `svg` element alone, without XML declaration and doctype."""
     return re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)

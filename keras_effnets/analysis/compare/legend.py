@@ -1,4 +1,4 @@
-"""What the marks of the chart mean, beside it, and whose accuracies they are, below it."""
+"""The chart's legends on its right, and the sources of its accuracies below it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import math
 import textwrap
 from typing import Any
 
+from keras_effnets.analysis.compare.model_points import AXES, Point
 from keras_effnets.analysis.compare.palette import GREY, STYLES, bubble, style
-from keras_effnets.analysis.compare.points import AXES, Point
 
 
 def draw_legends(figure: Any, points: list[Point], size: str, largest: float, front: bool) -> None:
-    """Which mark is whose, and how large how much is.
+    """Draws two legends: the mark of each family, and the values of three areas.
 
     Args:
-        figure: Of matplotlib; a fifth of it, on the right, is free.
-        points: What was drawn.
-        size: The axis that areas show.
-        largest: Of its values.
-        front: Whether a front was drawn.
+        figure: The matplotlib figure, whose right fifth is free.
+        points: The points drawn.
+        size: The axis shown by the areas.
+        largest: Its largest value.
+        front: Whether the Pareto front was drawn.
     """
     from matplotlib.lines import Line2D
 
@@ -75,19 +75,19 @@ def draw_legends(figure: Any, points: list[Point], size: str, largest: float, fr
 
 
 def _rounded(value: float) -> float:
-    """To one significant digit."""
+    """Rounds to one significant digit."""
     digits = math.floor(math.log10(value))
     return round(value / 10**digits) * 10.0**digits
 
 
 def draw_sources(figure: Any, points: list[Point], axes: set[str]) -> None:
-    """Names who published the accuracies, where the axes show any."""
+    """Names the sources of the accuracies, if an axis shows any."""
     if not axes & {"top1", "top5"}:
         return
     sources = ", ".join(dict.fromkeys(p.source for p in points if p.weights is not None))
     notes = [f"Accuracies as published: {sources}"] if sources else []
     if any(point.weights is None for point in points):
-        notes.append("hollow: as papers and authors state, not of weights that can be fetched")
+        notes.append("hollow: stated by the authors, no weights to download")
     figure.text(
         0.065, 0.02, textwrap.fill("; ".join(notes) + ".", 190), fontsize=7, color="#606060"
     )

@@ -1,7 +1,7 @@
-"""Colours that every kind of colour vision tells apart, and a mark for each family.
+"""The chart's colours and marks.
 
-The seven colours are Okabe and Ito's, one a line of descent; within a line, families differ by
-shape.
+Each line of descent has one of Okabe and Ito's seven colours, which colour-blind readers can tell
+apart; families of one line differ by shape.
 """
 
 from typing import NamedTuple
@@ -35,8 +35,6 @@ LINES: dict[str, tuple[str, dict[str, str]]] = {
     "scaled": (VERMILION, {"EfficientNet": "o", "EfficientNet-Lite": "s", "EfficientNetV2": "D"}),
 }
 
-
-# Of a shape that matplotlib draws into a unit square: its area, and the farthest that it reaches.
 SHAPES = {
     "o": (0.785, 0.5),
     "s": (1.0, 0.62),
@@ -50,19 +48,19 @@ SHAPES = {
     "h": (0.65, 0.5),
     "X": (0.625, 0.5),
 }
-
+"""Area and greatest reach of each matplotlib marker, drawn into a unit square."""
 
 LARGEST, LEAST = 900.0, 12.0
-"""Square points of the chart's largest bubble, and of any."""
+"""Areas of the largest bubble and of the smallest one allowed, square points."""
 
 
 class Style(NamedTuple):
-    """How a family's points look."""
+    """The look of a family's points."""
 
     line: str
     colour: str
     marker: str
-    """As matplotlib calls it."""
+    """matplotlib's code."""
 
 
 STYLES = {
@@ -73,10 +71,10 @@ STYLES = {
 
 
 def style(family: str) -> Style:
-    """Of a family; grey for one that is on no line."""
+    """The style of a family; grey if it belongs to no line of descent."""
     return STYLES.get(family, Style("other", GREY, "X"))
 
 
 def bubble(value: float, largest: float) -> float:
-    """Square points of a disc for a value: in proportion, but for what could not be seen."""
+    """Area of a value's disc, square points: in proportion, but large enough to see."""
     return max(LEAST, LARGEST * value / largest)

@@ -1,4 +1,4 @@
-"""The gradient of a number that Keras computes, which each backend takes in its own way."""
+"""The gradient of a scalar computed by Keras, on each backend."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,17 +7,17 @@ import keras
 
 
 def gradient(score: Callable[[Any], Any], x: Any) -> Any:
-    """The derivative of `score` at `x`; weights are left as they are, and so are their gradients.
+    """Returns the gradient of `score` at `x`; weights and their gradients are not touched.
 
     Args:
-        score: From a tensor of x's shape to a scalar, in operations of Keras.
+        score: Maps a tensor of x's shape to a scalar, using Keras operations.
         x: A tensor of the backend.
 
     Returns:
         A tensor of x's shape.
 
     Raises:
-        ValueError: On a backend other than TensorFlow, JAX and PyTorch.
+        ValueError: The backend is not TensorFlow, JAX or PyTorch.
     """
     match keras.backend.backend():
         case "tensorflow":

@@ -1,4 +1,4 @@
-"""What a network consists of and costs, layer by layer, for any Keras model."""
+"""Summaries of any Keras model: the structure and the cost of every layer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import keras
 
 from keras_effnets.analysis.multiply_adds import check_definition
-from keras_effnets.analysis.summary.measuring import Measuring, tensor_bytes, values
-from keras_effnets.analysis.summary.receptive_field import Field, picture
-from keras_effnets.analysis.summary.result import ReceptiveField, Row, Summary
+from keras_effnets.analysis.summary.receptive_field import image_field
+from keras_effnets.analysis.summary.result import LayerRow, ReceptiveField, Summary
+from keras_effnets.analysis.summary.rows import RowBuilder, tensor_bytes, values
 from keras_effnets.analysis.summary.sliding import sides
 from keras_effnets.analysis.summary.tracing import (
     layers_of,
@@ -19,7 +19,7 @@ from keras_effnets.analysis.summary.tracing import (
     traces_forgotten,
 )
 
-__all__ = ["ReceptiveField", "Row", "Summary", "summary"]
+__all__ = ["LayerRow", "ReceptiveField", "Summary", "summary"]
 
 
 def summary(
@@ -30,34 +30,34 @@ def summary(
     input_shape: Sequence[Any] | None = None,
     definition: str = "torchinfo",
 ) -> Summary:
-    """Lists a model's layers, with shapes, parameters, multiply-adds, memory, receptive fields.
+    """Lists a model's layers with shapes, parameters, multiply-adds, memory, receptive fields.
 
-    Symbols are sent through the model, no numbers: a model without values will do
-    (`keras_effnets.plan.deferred.sketch`). Layers inside blocks and nested models are found by what
-    they are called with, so that those of anybody's blocks are listed, if they compute with
-    Keras's operations. The model is left as it was.
+    The model is called on symbolic tensors, so its weights need no values
+    (`keras_effnets.plan.deferred.sketch`). Layers inside blocks and nested models are found by
+    following the calls, in any block that computes with Keras operations. The model is not
+    changed.
 
-    The totals are torchinfo's: parameters without moving statistics, and as memory the outputs of
-    each layer with parameters, twice, for the gradient. A receptive field is exact, the widest of
-    branches that meet; one that is wider than the picture reaches into the padding.
+    The totals are torchinfo's: parameters exclude moving statistics, and memory is the outputs of
+    all layers with parameters, doubled for the gradients. Receptive fields are exact; where
+    branches meet, the widest counts. One larger than the image reaches into the padding.
 
     Args:
         model: Any built Keras model.
-        batch_size: Samples, 1 or more.
-        depth: How deep to list the layers inside layers; 1 for the model's own alone.
-        input_shape: Of one sample, (height, width, channels); for a model with several inputs a
-            sequence of such, in the order of `model.inputs`. Needed where the model leaves a
-            side open, or is a subclass that was not built by a functional call.
-        definition: Of multiply-adds: `"torchinfo"`, or `"paper"`, which counts the kernels of
-            convolutions and dense layers alone.
+        batch_size: Number of samples, 1 or more.
+        depth: How many levels of nested layers to list; 1 lists the model's own layers only.
+        input_shape: Shape of one sample, (height, width, channels); a sequence of shapes in the
+            order of `model.inputs` if the model has several. Required if the model's input size is
+            open, or if it is a subclass that does not know its inputs.
+        definition: How to count multiply-adds: `"torchinfo"`, or `"paper"`, which counts only the
+            kernels of convolutions and dense layers.
 
     Returns:
-        A `Summary`: print it, or ask it for `tables()`, `markdown()`, `as_dict()`.
+        A `Summary`: print it, or call its `tables()`, `markdown()` or `as_dict()`.
 
     Raises:
-        TypeError: For what is no Keras model.
-        ValueError: For an argument out of its range, a model that is not built, a side that is
-            open, or an input shape that the model does not take.
+        TypeError: `model` is not a Keras model.
+        ValueError: An argument is out of its range, the model is not built, its input size is
+            open, or it does not take the input shape.
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"model={model!r} is a {type(model).__name__}, not a keras.Model")
@@ -67,19 +67,19 @@ def summary(
     check_definition(definition)
     _check_built(model)
     symbols = _symbols(model, batch_size, input_shape)
-    fields = [_field(tensor) for tensor in tensors(symbols)]
+    fields = [image_field(sides(tensor.shape, None)) for tensor in tensors(symbols)]
     parameters, statistics = parameters_of(model), statistics_of(model)
-    measuring = Measuring(definition, {id(v): values([v]) for v in parameters})
+    builder = RowBuilder(definition, {id(v): values([v]) for v in parameters})
     with traces_forgotten(model):
         try:
             traced = trace(model, (symbols,), {})
-        except Exception as error:  # anybody's layers raise anything
+        except Exception as error:  # a user's layers may raise anything
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             shapes = [tuple(tensor.shape) for tensor in tensors(symbols)]
             raise ValueError(
-                f"model={model.name!r} can't be followed with inputs {shapes}: {reason}"
+                f"model={model.name!r} can't be called on inputs of shape {shapes}: {reason}"
             ) from error
-        rows, _ = measuring.inside(traced, fields, "", 1)
+        rows, _ = builder.rows(traced, fields, "", 1)
     return Summary(
         name=model.name,
         batch_size=batch_size,
@@ -93,7 +93,7 @@ def summary(
         multiply_adds=sum(row.multiply_adds for row in rows),
         unknown=(
             *(reason for row in rows for reason in row.unknown),
-            *measuring.unruled(model, model.name, traced),
+            *builder.unruled(model, model.name, traced),
         ),
         input_bytes=sum(map(tensor_bytes, traced.inputs)),
         activation_bytes=sum(row.activation_bytes for row in rows),
@@ -103,27 +103,27 @@ def summary(
 
 
 def _check_built(model: Any) -> None:
-    """Tracing would build the rest, and allocate its weights."""
+    """Raises ValueError if tracing would build layers, and so allocate weights."""
     missing = [layer.name for layer in layers_of(model) if not layer.built]
     if not model.built:
         raise ValueError(
-            f"model={model.name!r} is not built, so that its layers have no shapes: call it on a "
-            "picture, or build it for an input shape, first"
+            f"model={model.name!r} is not built, so its layers have no shapes: call it on an image "
+            "or build it for an input shape first"
         )
     if missing:
         raise ValueError(
             f"model={model.name!r} has layers that are not built: {', '.join(missing[:5])}; call "
-            "the model on a picture first"
+            "the model on an image first"
         )
 
 
 def _symbols(model: Any, batch_size: int, input_shape: Sequence[Any] | None) -> Any:
-    """The model's inputs, of that batch and shape, nested as the model wants them."""
+    """Symbolic inputs of that batch size and shape, in the model's own structure."""
     known = getattr(model, "inputs", None)
     if not known:
         if input_shape is None:
             raise ValueError(
-                f"model={model.name!r} is a subclass of Model that does not tell its inputs: pass "
+                f"model={model.name!r} is a subclass of Model that does not know its inputs: pass "
                 "input_shape=(height, width, channels)"
             )
         return keras.KerasTensor(
@@ -154,12 +154,12 @@ def _shape(
     batch, *sample = shape
     if batch not in (None, batch_size):
         raise ValueError(
-            f"batch_size={batch_size}: model={model.name!r} was made for batches of {batch}"
+            f"batch_size={batch_size}: model={model.name!r} has a fixed batch size of {batch}"
         )
     if wanted is None:
         if None in sample:
             raise ValueError(
-                f"model={model.name!r} takes pictures of any side, {tuple(shape)}: pass "
+                f"model={model.name!r} takes images of any size, {tuple(shape)}: pass "
                 "input_shape=(height, width, channels)"
             )
         return (batch_size, *(side for side in sample if side is not None))
@@ -173,7 +173,3 @@ def _shape(
             f"{tuple(sample)}"
         )
     return (batch_size, *wanted)
-
-
-def _field(tensor: Any) -> Field:
-    return picture(sides(tensor.shape, None))

@@ -1,6 +1,7 @@
-"""What sliding windows, padding, slices and upsampling do to a receptive field.
+"""The effect of sliding windows, padding, slices and upsampling on a receptive field.
 
-Each function gets a call, and the field of its inputs; None is a field that is not known.
+Each function takes a call and the field of its inputs, and returns the field of its outputs; None
+if that is unknown.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,12 +9,12 @@ from typing import Any
 
 import keras
 
-from keras_effnets.analysis.summary.receptive_field import Axis, Field
+from keras_effnets.analysis.summary.receptive_field import Field, FieldAxis
 from keras_effnets.analysis.summary.tracing import Call
 
 
 def sides(shape: Sequence[int | None], data_format: str | None) -> tuple[Any, ...]:
-    """The sides of a map of that shape, batch and channels left out."""
+    """The sides of a map: its shape without batch and channels."""
     first = (data_format or keras.config.image_data_format()) == "channels_first"
     return tuple(shape[2:] if first else shape[1:-1])
 
@@ -74,8 +75,8 @@ def transposed(call: Call, field: Field) -> Field:
     return field.moved(axes)
 
 
-def ours_pooled(call: Call, field: Field) -> Field:
-    """Our max pooling, which pads by itself."""
+def max_pooled(call: Call, field: Field) -> Field:
+    """Max pooling of `keras_effnets.layers`, which pads by itself."""
     layer = call.operation
     return field.moved(
         axis.windowed(places, layer.pool_size, stride=layer.strides, before=layer.padding)
@@ -83,8 +84,8 @@ def ours_pooled(call: Call, field: Field) -> Field:
     )
 
 
-def skipping(call: Call, field: Field) -> Field:
-    """The shortcut that takes every so many pixels, or averages so many."""
+def strided_shortcut(call: Call, field: Field) -> Field:
+    """A shortcut that subsamples or averages."""
     layer = call.operation
     out = _sides_out(call)
     one = [1] * len(out)
@@ -100,7 +101,7 @@ def tiled(call: Call, field: Field) -> Field:
 
 
 def upsampled(call: Call, field: Field) -> Field | None:
-    """Nearest and linear upsampling; the fields of others are not known."""
+    """Nearest and bilinear upsampling; the fields of other kinds are unknown."""
     kind = getattr(call.operation, "interpolation", "nearest")
     if kind not in ("nearest", "bilinear"):
         return None
@@ -123,12 +124,12 @@ def cropped(call: Call, field: Field) -> Field:
 
 
 def _pairs(margins: Any) -> list[tuple[int, int]]:
-    """One pair an axis; the layers for one axis have the pair alone."""
+    """One pair per axis; layers for one axis have a single pair."""
     return [tuple(margins)] if isinstance(margins[0], int) else [tuple(pair) for pair in margins]
 
 
 def padded_by_operation(call: Call, field: Field) -> Field | None:
-    """`keras.ops.pad` of a map whose channels are last."""
+    """`keras.ops.pad` of a channels-last map."""
     widths = list(call.operation.pad_width)
     out = call.outputs[0].shape
     if len(widths) != len(out) or len(out) != len(field.axes) + 2:
@@ -144,7 +145,7 @@ def _shifted(field: Field, out: tuple[int, ...], pairs: Iterable[tuple[int, int]
 
 
 def sliced(call: Call, field: Field) -> Field | None:
-    """Basic slices: every so many places from some place on."""
+    """Basic slices with a positive step."""
     key = call.args[1] if len(call.args) > 1 else call.kwargs["key"]
     keys = list(key) if isinstance(key, tuple) else [key]
     if all(axis.places == 1 for axis in field.axes):
@@ -171,6 +172,6 @@ def _sides_out(call: Call) -> tuple[int, ...]:
     return sides(shape, getattr(call.operation, "data_format", "channels_last"))
 
 
-def _each(value: Any, axes: Sequence[Axis]) -> tuple[Any, ...]:
+def _each(value: Any, axes: Sequence[FieldAxis]) -> tuple[Any, ...]:
     """One value for each axis."""
     return tuple(value) if isinstance(value, list | tuple) else (value,) * len(axes)

@@ -1,6 +1,6 @@
-"""What a layer computes, call by call: Keras's own symbolic tensors sent through it.
+"""The calls inside a layer, traced with Keras's symbolic tensors.
 
-This and `deferred` are the files that know Keras's insides.
+This module and `plan.deferred` are the only ones that rely on Keras's internals.
 """
 
 import contextlib
@@ -21,30 +21,30 @@ class Call:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     inputs: list[KerasTensor]
-    """Tensors among the arguments, in order."""
+    """The tensors among the arguments, in order."""
     outputs: list[KerasTensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What happens inside one call of a layer."""
+    """The calls inside one call of a layer."""
 
     inputs: list[KerasTensor]
     outputs: list[KerasTensor]
     calls: list[Call]
-    """In an order in which each comes after those that it needs."""
+    """Each after the calls that it depends on."""
 
 
 def trace(layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace:
-    """Runs `layer.call` on symbols of the shapes that are given; no number is computed.
+    """Runs `layer.call` on symbolic tensors; no numbers are computed.
 
     Args:
         layer: A built layer or model.
-        args: Its positional arguments, tensors being symbolic.
+        args: Its positional arguments, with symbolic tensors.
         kwargs: Its other arguments.
 
     Raises:
-        Exception: Whatever a layer raises that does not know symbolic tensors.
+        Exception: Any error of a layer that cannot handle symbolic tensors.
     """
     args, kwargs = keras.tree.map_structure(_fresh, (args, dict(kwargs)))
     with _symbols_are_tensors():
@@ -54,10 +54,10 @@ def trace(layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace
 
 @contextlib.contextmanager
 def _symbols_are_tensors() -> Iterator[None]:
-    """Lets symbols through where Keras makes tensors of arguments that may be arrays.
+    """Lets symbolic tensors pass through `convert_to_tensor`.
 
-    Some of its functions, `keras.activations.hard_silu` among them, do so before they look
-    whether they got a symbol, and fail.
+    Some Keras functions, such as `keras.activations.hard_silu`, convert their arguments before
+    they check for symbolic tensors, and would fail.
     """
     convert = backend.convert_to_tensor
 
@@ -81,10 +81,10 @@ def _fresh(value: Any) -> Any:
 
 
 def _calls(outputs: list[KerasTensor]) -> list[Call]:
-    """The calls behind `outputs`: each after those before it, one branch after the other."""
+    """The calls that lead to `outputs`, in topological order, branch by branch."""
     found: list[Call] = []
     begun: set[int] = set()
-    # A node a second time on this stack: all that it needs is done.
+    # A node comes back on this stack, marked ready, once its inputs are done.
     waiting = [(node, False) for node in reversed(_makers(outputs))]
     while waiting:
         node, ready = waiting.pop()
@@ -106,7 +106,7 @@ def _calls(outputs: list[KerasTensor]) -> list[Call]:
 
 
 def _makers(symbols: list[KerasTensor]) -> list[Any]:
-    """The nodes that made the tensors, less those that nothing made."""
+    """The nodes that produced the tensors."""
     histories = [getattr(symbol, "_keras_history", None) for symbol in symbols]
     return [
         history.operation._inbound_nodes[history.node_index]
@@ -117,7 +117,7 @@ def _makers(symbols: list[KerasTensor]) -> list[Any]:
 
 @contextlib.contextmanager
 def traces_forgotten(model: keras.Model) -> Iterator[None]:
-    """Leaves `model` without a trace of the calls in this block, which Keras would keep."""
+    """Removes the nodes that Keras adds to `model`'s layers when they are called in this block."""
     operations = {id(layer): layer for layer in layers_of(model)}
     for layer in layers_of(model):
         operations.update((id(each), each) for each in getattr(layer, "operations", ()))
@@ -134,7 +134,7 @@ def traces_forgotten(model: keras.Model) -> Iterator[None]:
 
 
 def layers_of(layer: Any) -> list[Any]:
-    """`layer` and all that it holds, however deep."""
+    """`layer` and all layers inside it, at any depth."""
     return list(layer._flatten_layers())
 
 

@@ -1,4 +1,4 @@
-"""A page in the browser: drop a picture, see what networks make of it and where they look."""
+"""A web page: drop an image, see how networks classify it and where they look."""
 
 from keras_effnets.commands.demo_page.app import create_app
 from keras_effnets.commands.demo_page.server import serve

@@ -1,4 +1,4 @@
-"""The page's paths: its files, and two that take the bytes of a picture and answer in JSON."""
+"""The demo page as a web application: its files, and an API that takes images and returns JSON."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
-from keras_effnets.commands.demo_page.viewer import Viewer
+from keras_effnets.commands.demo_page.demo_model import DemoModel
 
 T = TypeVar("T")
 
 MAX_BYTES = 20 * 2**20
-"""Of an upload."""
+"""Largest upload."""
 _FILES = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
 _HEADERS = {
-    # Nothing comes from elsewhere, and no file name that is shown can become a script.
+    # Nothing is loaded from other sites, and a file name on the page can't act as a script.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -40,19 +40,19 @@ _HEADERS = {
 
 
 def create_app(
-    viewers: Mapping[str, Viewer], *, max_bytes: int = MAX_BYTES, hosts: Sequence[str] = ("*",)
+    models: Mapping[str, DemoModel], *, max_bytes: int = MAX_BYTES, hosts: Sequence[str] = ("*",)
 ) -> FastAPI:
-    """The page as an ASGI application.
+    """Builds the page as an ASGI application.
 
     `GET /api/models` lists the networks. `POST /api/predict?model=` and
-    `POST /api/heat?model=&class_index=` take a picture's file as their body. An error is
+    `POST /api/heat?model=&class_index=` take an image file as their body. An error is
     `{"error": …}` with a status of 400 or above.
 
     Args:
-        viewers: The networks by the names that the page shows.
-        max_bytes: That an upload may have.
-        hosts: The names that the server answers to; another page's name that was pointed at this
-            machine is none of them.
+        models: The networks by the names that the page shows.
+        max_bytes: The largest upload accepted.
+        hosts: The host names that the server answers to. This keeps out other sites whose name
+            was pointed at this machine (DNS rebinding).
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
@@ -76,24 +76,24 @@ def create_app(
         app.get(path)(_file(name, kind))
 
     @app.get("/api/models")
-    async def models() -> dict[str, Any]:
+    async def list_models() -> dict[str, Any]:
         return {
             "max_bytes": max_bytes,
             "models": [
                 {
                     "name": name,
-                    "side": viewer.preset.crop,
-                    "classes": viewer.classes,
-                    "engine": viewer.engine,
+                    "side": served.preset.crop,
+                    "classes": served.classes,
+                    "engine": served.engine,
                 }
-                for name, viewer in viewers.items()
+                for name, served in models.items()
             ],
         }
 
     @app.post("/api/predict")
     async def predict(request: Request, model: str) -> dict[str, Any]:
-        viewer = _viewer(viewers, model)
-        answer = await _computed(viewer.answer, await _body(request, max_bytes))
+        served = _find(models, model)
+        answer = await _in_thread(served.answer, await _body(request, max_bytes))
         return {
             "predictions": [
                 {"index": index, "name": each.name, "score": each.score}
@@ -105,15 +105,15 @@ def create_app(
 
     @app.post("/api/heat")
     async def heat(request: Request, model: str, class_index: int) -> dict[str, Any]:
-        viewer = _viewer(viewers, model)
-        found = await _computed(viewer.heat, await _body(request, max_bytes), class_index)
+        served = _find(models, model)
+        found = await _in_thread(served.heat, await _body(request, max_bytes), class_index)
         return {"picture": _data_url(found.picture), "milliseconds": round(found.milliseconds, 1)}
 
     return app
 
 
 def _file(name: str, kind: str) -> Callable[[], Any]:
-    content = resources.files("keras_effnets.commands.demo_page").joinpath(name).read_bytes()
+    content = resources.files(__package__).joinpath(name).read_bytes()
 
     async def answer() -> Response:
         return Response(content, media_type=kind)
@@ -121,31 +121,31 @@ def _file(name: str, kind: str) -> Callable[[], Any]:
     return answer
 
 
-def _viewer(viewers: Mapping[str, Viewer], name: str) -> Viewer:
-    if name not in viewers:
-        raise HTTPException(404, f"there is no network {name!r} here: {', '.join(viewers)}")
-    return viewers[name]
+def _find(models: Mapping[str, DemoModel], name: str) -> DemoModel:
+    if name not in models:
+        raise HTTPException(404, f"model={name!r}: expected one of {', '.join(models)}")
+    return models[name]
 
 
-async def _body(request: Request, most: int) -> bytes:
-    """The upload, of which no more is read than allowed."""
+async def _body(request: Request, max_bytes: int) -> bytes:
+    """Reads the upload, and stops once it is too large."""
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > most:
-                raise HTTPException(413, f"the file has more than {most / 2**20:g} MiB")
-    except ClientDisconnect:  # nobody reads the answer, and the log need not have a traceback
-        raise HTTPException(400, "the upload broke off") from None
+            if len(body) > max_bytes:
+                raise HTTPException(413, f"the file exceeds {max_bytes / 2**20:g} MiB")
+    except ClientDisconnect:  # no one reads this answer; it keeps a traceback out of the log
+        raise HTTPException(400, "the upload was interrupted") from None
     return bytes(body)
 
 
-async def _computed(function: Callable[..., T], *arguments: Any) -> T:
-    """Runs what takes long in a thread, so that the server goes on answering."""
+async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Runs a slow function in a thread, so that the server keeps responding."""
     try:
         return await run_in_threadpool(function, *arguments)
     except ValueError as error:
-        # Without what stands for the name of the file, which the page knows.
+        # Drops the stand-in for the file's name, such as "<5000 bytes>: "; the page knows it.
         reason = str(error)
         raise HTTPException(400, reason.partition(">: ")[2] or reason) from error
 

@@ -3,7 +3,7 @@
 const part = (id) => document.getElementById(id);
 const state = { file: null, limit: Infinity, turn: 0, engines: {} };
 
-// Only the newest picture, network or class is shown: an answer to an earlier one is dropped.
+// Only the latest image, network or class is shown: answers to earlier requests are dropped.
 const newTurn = () => ++state.turn;
 const isOver = (turn) => turn !== state.turn;
 
@@ -42,7 +42,7 @@ async function look() {
   say(`Looking at ${name} …`);
   try {
     if (state.file.size > state.limit) {
-      throw new Error(`the file has more than ${state.limit / 2 ** 20} MiB`);
+      throw new Error(`the file exceeds ${state.limit / 2 ** 20} MiB`);
     }
     const model = part("model").value;
     const answer = await post("api/predict", { model });

@@ -1,4 +1,4 @@
-"""Serving the page."""
+"""Serves the demo page over HTTP."""
 
 from __future__ import annotations
 
@@ -8,35 +8,34 @@ from collections.abc import Callable, Mapping
 import uvicorn
 
 from keras_effnets.commands.demo_page.app import create_app
-from keras_effnets.commands.demo_page.viewer import Viewer
+from keras_effnets.commands.demo_page.demo_model import DemoModel
 
-_AT_ONCE = 32
-"""Requests; more are refused, and so no more than as many uploads are in memory."""
+_MAX_REQUESTS = 32
+"""Concurrent requests; more are refused, which bounds the memory that uploads take."""
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
 
 
 def serve(
-    viewers: Mapping[str, Viewer], host: str, port: int, *, ready: Callable[[str], None]
+    models: Mapping[str, DemoModel], host: str, port: int, *, ready: Callable[[str], None]
 ) -> None:
     """Serves the page until it is interrupted.
 
     Args:
-        viewers: The networks by name.
-        host: The address to listen at; one that is not this machine's own alone opens the page to
-            the network.
-        port: To listen at; 0 takes a free one.
+        models: The networks by name.
+        host: The address to listen on; any but a loopback address opens the page to the network.
+        port: The port to listen on; 0 picks a free one.
         ready: Called with the page's URL as soon as it can be opened.
 
     Raises:
-        OSError: If the address is taken or not this machine's.
+        OSError: If the port is taken, or the address does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listening:
         hosts = sorted(_LOCAL) if host in _LOCAL else ["*"]
         config = uvicorn.Config(
-            create_app(viewers, hosts=hosts),
+            create_app(models, hosts=hosts),
             log_level="warning",
-            limit_concurrency=_AT_ONCE,
+            limit_concurrency=_MAX_REQUESTS,
             lifespan="off",
         )
         name = f"[{host}]" if family == socket.AF_INET6 else host

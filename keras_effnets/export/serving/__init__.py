@@ -1,1 +1,1 @@
-"""SavedModels for TensorFlow Serving that take whole image files."""
+"""Exports SavedModels for TensorFlow Serving that take whole image files."""

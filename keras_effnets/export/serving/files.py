@@ -1,4 +1,4 @@
-"""What lies beside a served model: requests that warm it up, one with its answer, instructions."""
+"""Writes the files beside a served model: warm-up requests, a golden request, instructions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from keras_effnets.export.artifact import Artifact
-from keras_effnets.export.parity import probe_pictures
-from weights_tools.formats.our_format import replacing
+from keras_effnets.export.parity import probe_images
+from weights_tools.formats.atomic import replacing
 
 if TYPE_CHECKING:
-    from keras_effnets.export.serving.plan import ServingPlan
+    from keras_effnets.export.serving.served_model import ServedModel
 
 WARMUP = "tf_serving_warmup_requests"
 REQUEST, ANSWER = "golden_request.json", "golden_response.json"
@@ -24,24 +24,23 @@ REQUEST, ANSWER = "golden_request.json", "golden_response.json"
 _log = logging.getLogger("keras_effnets")
 
 
-def write_requests(folder: Path, plan: ServingPlan) -> None:
+def write_requests(folder: Path, spec: ServedModel) -> None:
     """Writes the warm-up requests and the golden request into a version's `assets.extra`.
 
-    The golden answer is what the version in `folder` gives.
+    The golden response is the answer of the version in `folder`.
     """
     extra = folder / "assets.extra"
     extra.mkdir(exist_ok=True)
-    encoded = _png(plan)
+    encoded = _png(spec)
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError:
         _log.info(
-            "no requests to warm the server up were written: "
-            "they need pip install 'keras_effnets[serving]'"
+            "no warm-up requests were written: they need pip install 'keras_effnets[serving]'"
         )
     else:
-        _write_warmup(extra / WARMUP, plan, encoded, predict_pb2, prediction_log_pb2)
-    if plan.preset is None:
+        _write_warmup(extra / WARMUP, spec, encoded, predict_pb2, prediction_log_pb2)
+    if spec.preset is None:
         return
     import tensorflow as tf
 
@@ -56,19 +55,19 @@ def write_requests(folder: Path, plan: ServingPlan) -> None:
 
 
 def as_json(outputs: dict[str, Any]) -> list[dict[str, Any]]:
-    """A signature's outputs by name, as the rows that TF Serving's REST interface answers."""
+    """Turns a signature's outputs into the rows that TF Serving's REST interface returns."""
     columns = {name: values.numpy().tolist() for name, values in outputs.items()}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return [{name: _text(value) for name, value in row.items()} for row in rows]
 
 
-def write_instructions(root: Path, version: int, plan: ServingPlan, described: Artifact) -> None:
+def write_instructions(root: Path, version: int, spec: ServedModel, artifact: Artifact) -> None:
     """Writes `models.config` and README.md for all versions in `root`."""
     config = (
         "model_config_list {\n"
         "  config {\n"
-        f'    name: "{plan.name}"\n'
-        f'    base_path: "/models/{plan.name}"\n'
+        f'    name: "{spec.name}"\n'
+        f'    base_path: "/models/{spec.name}"\n'
         '    model_platform: "tensorflow"\n'
         "  }\n"
         "}\n"
@@ -76,7 +75,7 @@ def write_instructions(root: Path, version: int, plan: ServingPlan, described: A
     with replacing(root / "models.config") as file:
         file.write(config.encode())
     with replacing(root / "README.md") as file:
-        file.write(_readme(version, plan, described).encode())
+        file.write(_readme(version, spec, artifact).encode())
 
 
 def _text(value: Any) -> Any:
@@ -85,32 +84,32 @@ def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _png(plan: ServingPlan) -> bytes:
-    """A picture that is neither square nor of the model's size."""
-    side = plan.preset.resize if plan.preset else 224
-    (picture,) = probe_pictures((side + 32, side + 64, 3), 1)
+def _png(spec: ServedModel) -> bytes:
+    """Encodes an image that is neither square nor of the model's size."""
+    side = spec.preset.resize if spec.preset else 224
+    (image,) = probe_images((side + 32, side + 64, 3), 1)
     stream = io.BytesIO()
-    Image.fromarray(picture.astype("uint8")).save(stream, "PNG")
+    Image.fromarray(image.astype("uint8")).save(stream, "PNG")
     return stream.getvalue()
 
 
 def _write_warmup(
-    path: Path, plan: ServingPlan, encoded: bytes, predict_pb2: Any, prediction_log_pb2: Any
+    path: Path, spec: ServedModel, encoded: bytes, predict_pb2: Any, prediction_log_pb2: Any
 ) -> None:
     import tensorflow as tf
 
-    pictures = probe_pictures(plan.shape)
+    images = probe_images(spec.shape)
     inputs: dict[tuple[str, str], list[Any]] = {
-        ("serving_default", "images"): [pictures[:1], pictures],
-        ("serve_bytes", "image_bytes"): [[encoded], [encoded] * 4] if plan.preset else [],
+        ("serving_default", "images"): [images[:1], images],
+        ("serve_bytes", "image_bytes"): [[encoded], [encoded] * 4] if spec.preset else [],
     }
     with tf.io.TFRecordWriter(str(path)) as writer:
         for (signature, name), batches in inputs.items():
             for batch in batches:
                 request = predict_pb2.PredictRequest()
-                request.model_spec.name = plan.name
+                request.model_spec.name = spec.name
                 request.model_spec.signature_name = signature
-                dtype = tf.string if name == "image_bytes" else plan.image_dtype
+                dtype = tf.string if name == "image_bytes" else spec.image_dtype
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(batch, dtype))
                 log = prediction_log_pb2.PredictionLog(
                     predict_log=prediction_log_pb2.PredictLog(request=request)
@@ -122,23 +121,23 @@ def _write_json(path: Path, values: Any) -> None:
     path.write_text(json.dumps(values) + "\n", "utf-8")
 
 
-def _readme(version: int, plan: ServingPlan, described: Artifact) -> str:
-    shape = ", ".join(map(str, plan.shape))
-    pixels = "pixels 0-255" if plan.normalizes else "normalised pixels"
+def _readme(version: int, spec: ServedModel, artifact: Artifact) -> str:
+    shape = ", ".join(map(str, spec.shape))
+    pixels = "pixels 0-255" if spec.normalizes else "normalised pixels"
     lines = [
-        f"# {plan.name} for TF Serving",
+        f"# {spec.name} for TF Serving",
         "",
-        f"Written by keras_effnets {described.release}. Version {version}: {described.parity}.",
+        f"Written by keras_effnets {artifact.release}. Version {version}: {artifact.parity}.",
         "",
-        "| signature | takes | gives |",
+        "| signature | input | output |",
         "|---|---|---|",
-        f"| `serving_default` | `images`: {plan.image_dtype} (B, {shape}), {pixels} "
-        f"| `probabilities` (B, {plan.classes}), `classes` (B) |",
+        f"| `serving_default` | `images`: {spec.image_dtype} (B, {shape}), {pixels} "
+        f"| `probabilities` (B, {spec.classes}), `classes` (B) |",
     ]
-    if plan.preset:
+    if spec.preset:
         lines += [
             "| `serve_bytes` | `image_bytes`: (B) whole JPEG, PNG, GIF, BMP or WebP files "
-            f"| `classes`, `names`, `scores`, each (B, {plan.top}) |",
+            f"| `classes`, `names`, `scores`, each (B, {spec.top}) |",
         ]
     lines += [
         "",
@@ -146,36 +145,36 @@ def _readme(version: int, plan: ServingPlan, described: Artifact) -> str:
         "",
         "```sh",
         "docker run --rm -p 8500:8500 -p 8501:8501 \\",
-        f'  -v "$PWD:/models/{plan.name}" tensorflow/serving \\',
-        f"  --model_config_file=/models/{plan.name}/models.config",
+        f'  -v "$PWD:/models/{spec.name}" tensorflow/serving \\',
+        f"  --model_config_file=/models/{spec.name}/models.config",
         "```",
         "",
-        "Ports: 8500 speaks gRPC, 8501 HTTP. Is the model there?",
+        "Port 8500 is gRPC, port 8501 HTTP. Check that the model is loaded:",
         "",
         "```sh",
-        f"curl http://localhost:8501/v1/models/{plan.name}",
+        f"curl http://localhost:8501/v1/models/{spec.name}",
         "```",
     ]
-    if plan.preset:
-        url = f"http://localhost:8501/v1/models/{plan.name}:predict"
+    if spec.preset:
+        url = f"http://localhost:8501/v1/models/{spec.name}:predict"
         lines += [
             "",
-            "The golden request, whose answer is known:",
+            "The golden request and its known response:",
             "",
             "```sh",
             f"curl -d @{version}/assets.extra/{REQUEST} {url}",
             f"cat {version}/assets.extra/{ANSWER}",
             "```",
             "",
-            "A picture of yours:",
+            "Your own image:",
             "",
             "```sh",
             'echo "{\\"signature_name\\": \\"serve_bytes\\", \\"instances\\": [{\\"image_bytes\\": '
-            '{\\"b64\\": \\"$(base64 -w0 picture.jpg)\\"}}]}" |',
+            '{\\"b64\\": \\"$(base64 -w0 image.jpg)\\"}}]}" |',
             f"  curl -d @- {url}",
             "```",
             "",
-            "What is no picture fails its whole request with `InvalidArgument` (HTTP 400): the",
-            "other pictures of the request are to be sent again without it.",
+            "A file that is not an image fails its whole request with `InvalidArgument` (HTTP",
+            "400): send the other images of the request again without it.",
         ]
     return "\n".join(lines) + "\n"

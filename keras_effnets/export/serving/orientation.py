@@ -1,4 +1,4 @@
-"""The EXIF orientation of a JPEG, read and undone inside a TensorFlow graph."""
+"""Reads and undoes the EXIF orientation of a JPEG inside a TensorFlow graph."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 import tensorflow as tf
 
 _SEARCHED = 4096
-"""Bytes from the file's start in which the EXIF segment must begin: cameras write it first."""
+"""The EXIF segment must begin within this many bytes of the file; cameras write it first."""
 _MARK = b"Exif\x00\x00"
 _ORIENTATION = 0x0112
 
 
 def exif_orientation(encoded: Any) -> Any:
-    """1 to 8, a scalar int32; 1 (upright) where the file says nothing that can be read.
+    """Returns 1 to 8, a scalar int32; 1 (upright) if the orientation is missing or unreadable.
 
     Args:
         encoded: A scalar string, the bytes of a JPEG file.
     """
     raw = tf.cast(tf.io.decode_raw(encoded, tf.uint8), tf.int32)
-    # Zeros behind the end: what is read from there is no orientation.
+    # Zeros after the end, which are not a valid orientation.
     start = tf.concat([raw[: 2**16], tf.zeros((32,), tf.int32)], axis=0)
     found = _begins(start[:_SEARCHED])
     return tf.cond(
@@ -29,24 +29,24 @@ def exif_orientation(encoded: Any) -> Any:
     )
 
 
-def turned(picture: Any, orientation: Any) -> Any:
-    """The stored picture (H, W, C) as it stands upright.
+def upright(image: Any, orientation: Any) -> Any:
+    """Turns a stored image upright.
 
     Args:
-        picture: As decoded.
-        orientation: 1 to 8, as EXIF counts.
+        image: (H, W, C), as decoded.
+        orientation: The EXIF orientation, 1 to 8.
     """
 
     def swapped() -> Any:
-        return tf.transpose(picture, (1, 0, 2))
+        return tf.transpose(image, (1, 0, 2))
 
     return tf.switch_case(
         orientation - 1,
         [
-            lambda: picture,
-            lambda: picture[:, ::-1],
-            lambda: picture[::-1, ::-1],
-            lambda: picture[::-1],
+            lambda: image,
+            lambda: image[:, ::-1],
+            lambda: image[::-1, ::-1],
+            lambda: image[::-1],
             swapped,
             lambda: swapped()[:, ::-1],
             lambda: swapped()[::-1, ::-1],
@@ -56,7 +56,7 @@ def turned(picture: Any, orientation: Any) -> Any:
 
 
 def _begins(start: Any) -> Any:
-    """Where the mark of an EXIF segment stands: behind 0xFF 0xE1 and two bytes of length."""
+    """Finds the marks of EXIF segments, which follow 0xFF 0xE1 and two bytes of length."""
     pattern = {0: 0xFF, 1: 0xE1, **{4 + offset: byte for offset, byte in enumerate(_MARK)}}
     count = tf.maximum(tf.size(start) - 4 - len(_MARK), 0)
     matches = [tf.equal(start[offset : offset + count], byte) for offset, byte in pattern.items()]
@@ -64,11 +64,11 @@ def _begins(start: Any) -> Any:
 
 
 def _from_tiff(tiff: Any) -> Any:
-    """The orientation in the first directory of a TIFF header."""
+    """Reads the orientation in the first directory of a TIFF header."""
     little = tf.equal(tiff[0], ord("I"))
 
     def number(at: Any, size: int) -> Any:
-        """An unsigned number; zero beyond the end."""
+        """Reads an unsigned number; zero beyond the end."""
         places = at + tf.range(size)
         inside = (places >= 0) & (places < tf.size(tiff))
         values = tf.where(inside, tf.gather(tiff, tf.where(inside, places, 0)), 0)

@@ -1,4 +1,4 @@
-"""A TensorFlow SavedModel that TF Serving serves: pictures in, names out, no Python."""
+"""Exports a SavedModel for TF Serving: images in, class names out, without Python."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import numpy as np
 
 from keras_effnets.export.artifact import Artifact
 from keras_effnets.export.frozen_graph import freeze_graph
-from keras_effnets.export.parity import compare, probe_pictures, reference_outputs
+from keras_effnets.export.parity import compare, probe_images, reference_outputs
 from keras_effnets.export.serving import files as serving_files
-from keras_effnets.export.serving.plan import ServingPlan, serving_plan
+from keras_effnets.export.serving.served_model import ServedModel, served_model
+from keras_effnets.images.preprocessing import normalized
 from keras_effnets.images.preset import Preset
 from keras_effnets.layers.grouped_conv import portable_convolutions
 from keras_effnets.models.surgery import fold_batch_norm
@@ -40,64 +41,64 @@ def export_saved_model(
 ) -> Path:
     """Writes `directory/version`, which TF Serving loads as it is.
 
-    Batch norms are folded, weights are constants, grouped convolutions are plain ones: the graph
-    needs no custom code, no XLA and no oneDNN. Its signatures:
+    Batch norms are folded, weights are constants, and grouped convolutions are split into plain
+    ones: the graph needs no custom code, XLA or oneDNN. Its signatures:
 
     - `serving_default`: `images` (B, H, W, 3), pixels 0-255, to `probabilities` (B, classes) and
-      `classes` (B,), the index of the first.
+      `classes` (B,), the index of the best class.
     - `serve_bytes`: `image_bytes` (B,), whole JPEG, PNG, GIF, BMP or WebP files, to `classes`,
-      `names` and `scores`, each (B, top), best first. Decoding, EXIF orientation of JPEGs,
-      resizing and cropping are those of the model's preset. One file that is no picture fails the
-      whole request, with TensorFlow's InvalidArgument.
+      `names` and `scores`, each (B, top), best first. JPEGs are turned by their EXIF orientation;
+      images are resized and cropped by the model's preset. One file that is not an image fails
+      the whole request with TensorFlow's InvalidArgument.
 
-    Beside the model come requests that warm a server up (with the `serving` extra), a request
-    with its answer, and in `directory` a `models.config` and a README with the lines to run. The
-    version is written beside its place and renamed when it is whole and was compared with the
-    model: a server that watches never sees half of it.
+    Beside the model there are warm-up requests (with the `serving` extra) and a request with its
+    response, and in `directory` a `models.config` and a README with the commands to run. The
+    version is written under a temporary name, compared with the model, and then renamed: a server
+    that watches the directory never sees an incomplete version.
 
     Args:
-        model: From pictures to scores of classes, functional or sequential; ours or another. A
-            softmax is added to logits.
-        directory: Of all versions; made if there is none.
-        version: A positive number; None takes the one after the highest there is.
-        labels: The classes' names; None takes the model's own, or ImageNet's for 1000 classes.
-        preset: How pictures are prepared; None takes the model's own. A model without one gets no
-            `serve_bytes`.
-        top: How many classes `serve_bytes` names, at most.
-        image_dtype: Of `images`: "float32" or "uint8".
-        overwrite: Whether a version that is there is replaced.
-        tolerance: Largest difference of the probabilities, over the largest.
+        model: A functional or sequential classifier of images, from this package or elsewhere.
+            Logits go through a softmax.
+        directory: The folder of all versions; created if it does not exist.
+        version: A positive integer; None uses the highest existing version plus 1.
+        labels: The class names; None uses the model's own, or ImageNet's for 1000 classes.
+        preset: How images are prepared; None uses the model's own. A model without a preset gets
+            no `serve_bytes`.
+        top: The most classes that `serve_bytes` names.
+        image_dtype: The type of `images`: "float32" or "uint8".
+        overwrite: Whether to replace an existing version.
+        tolerance: The largest difference allowed, as in `parity.compare`.
 
     Returns:
         The version's path.
 
     Raises:
-        ValueError: For an argument out of its range, another backend than TensorFlow, or a model
-            that is none of these.
-        FileExistsError: If the version is there, unless `overwrite`.
-        ParityError: If the artifact does not give what the model gives. Nothing is kept.
-        OSError: If the directory cannot be written to.
+        ValueError: An argument is out of its range, Keras runs on another backend than
+            TensorFlow, or the model is not a classifier of images.
+        FileExistsError: The version exists, and `overwrite` is False.
+        ParityError: The outputs differ from the model's; nothing is kept.
+        OSError: The directory can't be written to.
     """
-    plan = serving_plan(model, labels, preset, top, image_dtype)
+    spec = served_model(model, labels, preset, top, image_dtype)
     root = Path(directory)
     root.mkdir(parents=True, exist_ok=True)
     number = _next(root) if version is None else _checked(version)
     target = root / str(number)
     if target.exists() and not overwrite:
-        raise FileExistsError(f"{target}: there is such a version; pass overwrite to replace it")
+        raise FileExistsError(f"{target}: this version exists; pass overwrite to replace it")
     with _whole(target) as folder:
-        _save(fold_batch_norm(model), plan, folder)
-        parity = _compared(model, plan, folder, tolerance)
-        serving_files.write_requests(folder, plan)
-        described = Artifact.of(
+        _save(fold_batch_norm(model), spec, folder)
+        parity = _compared(model, spec, folder, tolerance)
+        serving_files.write_requests(folder, spec)
+        artifact = Artifact.of(
             model,
             format="saved-model",
             precision="float32",
             parity=parity,
             bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         )
-        described.write(folder / "assets.extra" / DESCRIPTION)
-    serving_files.write_instructions(root, number, plan, described)
+        artifact.write(folder / "assets.extra" / DESCRIPTION)
+    serving_files.write_instructions(root, number, spec, artifact)
     return target
 
 
@@ -113,9 +114,9 @@ def _checked(version: int) -> int:
 
 @contextmanager
 def _whole(target: Path) -> Iterator[Path]:
-    """A folder that becomes `target` when the block ends well, and is gone otherwise.
+    """Yields a folder that becomes `target` if the block succeeds, and is deleted otherwise.
 
-    Its name is no number: a server takes no notice of it.
+    Its name is not a number, so that a server ignores it.
     """
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -130,19 +131,19 @@ def _whole(target: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             folder.rename(target)
-    except BaseException:  # an interruption too leaves no half version
+    except BaseException:  # KeyboardInterrupt too must leave no partial version
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _save(model: keras.Model, plan: ServingPlan, folder: Path) -> None:
+def _save(model: keras.Model, spec: ServedModel, folder: Path) -> None:
     import tensorflow as tf
 
-    from keras_effnets.export.serving.decoding import prepared_picture
+    from keras_effnets.export.serving.decoding import prepared_image
 
-    scores = _frozen(model, plan)
+    scores = _frozen(model, spec)
     module = tf.Module()
-    images = tf.TensorSpec((None, *plan.shape), plan.image_dtype, name="images")
+    images = tf.TensorSpec((None, *spec.shape), spec.image_dtype, name="images")
 
     @tf.function(input_signature=[images])
     def serve(images: Any) -> dict[str, Any]:
@@ -153,36 +154,34 @@ def _save(model: keras.Model, plan: ServingPlan, folder: Path) -> None:
         }
 
     signatures = {"serving_default": serve}
-    if plan.preset is not None:
-        preset, names = plan.preset, tf.constant(plan.names)
+    if spec.preset is not None:
+        preset, names = spec.preset, tf.constant(spec.names)
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
         def serve_bytes(image_bytes: Any) -> dict[str, Any]:
-            pictures = tf.map_fn(
-                lambda encoded: _as_taken(prepared_picture(encoded, preset), plan),
+            images = tf.map_fn(
+                lambda encoded: _prepared(prepared_image(encoded, preset), spec),
                 image_bytes,
                 fn_output_signature=tf.TensorSpec((preset.crop, preset.crop, 3), tf.float32),
             )
-            best, classes = tf.math.top_k(scores(pictures), plan.top)
+            best, classes = tf.math.top_k(scores(images), spec.top)
             return {"classes": classes, "names": tf.gather(names, classes), "scores": best}
 
         signatures["serve_bytes"] = serve_bytes
-    # Gradients are for training: SiLU's own could not be saved without its variables.
+    # Only training needs gradients; SiLU's custom gradient can't be saved without its variables.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, str(folder), signatures=signatures, options=options)
 
 
-def _as_taken(picture: Any, plan: ServingPlan) -> Any:
-    """Pixels as the model takes them."""
-    if plan.normalizes or plan.preset is None:
-        return picture
-    return (picture - np.array(plan.preset.mean, np.float32)) / np.array(
-        plan.preset.std, np.float32
-    )
+def _prepared(pixels: Any, spec: ServedModel) -> Any:
+    """Returns pixels as the model takes them."""
+    if spec.normalizes or spec.preset is None:
+        return pixels
+    return normalized(pixels, spec.preset)
 
 
-def _frozen(model: keras.Model, plan: ServingPlan) -> Callable[[Any], Any]:
-    """The model from float pictures to probabilities, its weights constants of the graph."""
+def _frozen(model: keras.Model, spec: ServedModel) -> Callable[[Any], Any]:
+    """Returns a function from float images to probabilities, with the weights as constants."""
     import tensorflow as tf
 
     with portable_convolutions():
@@ -190,20 +189,18 @@ def _frozen(model: keras.Model, plan: ServingPlan) -> Callable[[Any], Any]:
 
     def probabilities(images: Any) -> Any:
         (scores,) = function(images)
-        return tf.nn.softmax(scores) if plan.logits else scores
+        return tf.nn.softmax(scores) if spec.logits else scores
 
     return probabilities
 
 
-def _compared(model: keras.Model, plan: ServingPlan, folder: Path, tolerance: float) -> Any:
+def _compared(model: keras.Model, spec: ServedModel, folder: Path, tolerance: float) -> Any:
     import tensorflow as tf
 
     served = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    pictures = probe_pictures(plan.shape)
-    if not plan.normalizes:
-        pictures = np.asarray(_as_taken(pictures, plan))
-    reference = reference_outputs(model, pictures)
-    if plan.logits:
+    images = _prepared(probe_images(spec.shape), spec)
+    reference = reference_outputs(model, images)
+    if spec.logits:
         reference = np.asarray(tf.nn.softmax(reference))
-    outputs = served(images=tf.constant(pictures, plan.image_dtype))["probabilities"]
+    outputs = served(images=tf.constant(images, spec.image_dtype))["probabilities"]
     return compare(reference, outputs, tolerance=tolerance)

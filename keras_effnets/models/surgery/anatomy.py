@@ -1,4 +1,4 @@
-"""What a network of ours consists of, read from its own layers: a trunk, and heads on it."""
+"""The parts of a network of this package, found from its layers: a trunk, and heads on it."""
 
 import math
 import re
@@ -12,20 +12,20 @@ import keras
 from keras_effnets.layers import AuxiliaryClassifier, Classifier, ConvClassifier, Preprocessing
 
 _PROBE = 4096
-"""Side of the picture whose maps tell the strides, pixels: so wide that borders do not matter."""
+"""Side of the image whose maps show the strides, pixels: large enough that borders don't matter."""
 _STAGE = re.compile(r"(stage\d+)(_block\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anatomy:
-    """The layers of a network, sorted."""
+    """The layers of a network, by role."""
 
     trunk: tuple[Any, ...]
-    """In order, whatever is neither an input nor the preprocessing nor a head."""
+    """All layers except inputs, preprocessing and heads, in order."""
     heads: tuple[Any, ...]
-    """The classifiers, the main one last."""
+    """The classifiers; the main one is last."""
     levels: dict[str, int]
-    """By the name of each layer that gives a map: k where the map's stride is 2^k."""
+    """k by layer name, for each layer whose output is a map of stride 2^k."""
 
     @property
     def layers(self) -> tuple[Any, ...]:
@@ -34,7 +34,7 @@ class Anatomy:
 
     @property
     def classifier(self) -> Any:
-        """The main head; None where there is none."""
+        """The main head; None if there is none."""
         return self.heads[-1] if self.heads else None
 
     @property
@@ -44,10 +44,10 @@ class Anatomy:
 
     @property
     def stages(self) -> dict[str, tuple[int, int]]:
-        """Where in the trunk each stage begins and where it ends, the end excluded.
+        """Where each stage begins and ends in the trunk, the end excluded.
 
-        Layers that are named after stages say themselves to which they belong. Elsewhere stage k
-        goes on for as long as the stride is at most 2^k.
+        Names such as `stage2_block0` give the stage. In networks without them, stage k lasts as
+        long as the stride is at most 2^k.
         """
         found: dict[str, tuple[int, int]] = {}
         for index, stage in self._staged():
@@ -67,15 +67,15 @@ class Anatomy:
                     yield index, f"stage{max(self.levels[name], 1)}"
 
     def position(self, where: str | float, *, argument: str, included: bool) -> int:
-        """How many of `layers` come before a cut.
+        """Returns how many of `layers` come before a cut.
 
         Args:
             where: A layer's or a stage's name, or a share of `blocks`, in [0, 1].
-            argument: What the caller calls it.
-            included: Whether the cut is behind what `where` names, and not before it.
+            argument: Name of the caller's argument, for error messages.
+            included: Whether the cut is after the named layer or stage; otherwise it is before.
 
         Raises:
-            ValueError: For an unknown name, or a share outside [0, 1].
+            ValueError: The name is unknown, or the share is outside [0, 1].
         """
         if isinstance(where, str):
             names = [layer.name for layer in self.layers]
@@ -87,7 +87,9 @@ class Anatomy:
                 begin, end = stages[where]
             else:
                 known = ", ".join([*stages, *(name for name in names if name not in stages)])
-                raise ValueError(f"{argument}={where!r} names no layer and no stage: {known}")
+                raise ValueError(
+                    f"{argument}={where!r} is not a layer or a stage; there are {known}"
+                )
             return end if included else begin
         if isinstance(where, bool) or not isinstance(where, Real) or not 0 <= where <= 1:
             raise ValueError(f"{argument}={where!r} is neither a name nor a number in [0, 1]")
@@ -97,23 +99,23 @@ class Anatomy:
 
 
 def dissect(model: Any) -> Anatomy:
-    """The anatomy of one of our networks.
+    """Returns the parts of a network of this package.
 
     Raises:
-        ValueError: For anything else.
+        ValueError: The model was not built by this package.
     """
     layers = model.layers if isinstance(model, keras.Model) else []
     first = next((layer for layer in layers if isinstance(layer, Preprocessing)), None)
     if first is None:
         raise ValueError(
-            f"model={getattr(model, 'name', model)!r} is not a network of keras_effnets: no layer "
-            "of it is its preprocessing"
+            f"model={getattr(model, 'name', model)!r} is not a network of keras_effnets: it has "
+            "no Preprocessing layer"
         )
     heads = [layer for layer in layers if isinstance(layer, Classifier | ConvClassifier)]
-    others = (keras.layers.InputLayer, Preprocessing)
+    entry = (keras.layers.InputLayer, Preprocessing)
     return Anatomy(
         trunk=tuple(
-            layer for layer in layers if not isinstance(layer, others) and layer not in heads
+            layer for layer in layers if not isinstance(layer, entry) and layer not in heads
         ),
         heads=tuple(sorted(heads, key=lambda head: not isinstance(head, AuxiliaryClassifier))),
         levels=_levels(layers[layers.index(first) :], heads),
@@ -121,14 +123,14 @@ def dissect(model: Any) -> Anatomy:
 
 
 def _levels(layers: list[Any], heads: list[Any]) -> dict[str, int]:
-    """The level of each map: the networks are rows of layers, so each follows the last."""
+    """Returns the level of each map; each layer's input is the output of the one before."""
     shape: Any = (1, _PROBE, _PROBE, 3)
     levels: dict[str, int] = {}
     for layer in layers:
         if layer in heads:
             continue
         shape = layer.compute_output_shape(shape)
-        # A picture of fixed sides, averaged for dense layers, has no stride.
+        # Features averaged to a fixed size for dense layers have no stride.
         if len(shape) != 4 or isinstance(layer, keras.layers.AdaptiveAveragePooling2D):
             break
         if not isinstance(layer, Preprocessing):

@@ -1,4 +1,4 @@
-"""A network without its blocks: every convolution is a layer of the model itself."""
+"""A network without blocks: every convolution becomes a layer of the model itself."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from keras_effnets.layers import (
 from keras_effnets.layers.chain import Chain
 
 _WHOLE = (AuxiliaryClassifier, Classifier, ConvClassifier)
-"""Blocks that stay: they hold the labels."""
+"""Blocks that stay, because they hold the labels."""
 _IDLE = (
     keras.layers.Dropout,
     keras.layers.SpatialDropout2D,
@@ -22,24 +22,24 @@ _IDLE = (
     keras.layers.GaussianNoise,
     StochasticDepth,
 )
-"""Layers that do nothing but while training, or what is written in their `call`."""
+"""Layers that act only while training; for inference their `call` is traced instead."""
 
 Leaf = Callable[[Any, str, Any], Any]
-"""Gets a layer, a name that no other has, and its inputs; gives its outputs."""
+"""Takes a layer, a unique name and the layer's inputs; returns its outputs."""
 
 
 def flatten(model: keras.Model, leaf: Leaf) -> keras.Model:
-    """A functional model that computes what `model` does for inference, without blocks.
+    """Returns a functional model without blocks that does the same as `model` at inference.
 
-    Blocks of ours and models within the model are opened; layers that only act while training are
-    left out. A layer that is called twice is two layers.
+    This package's blocks and models within the model are replaced by their layers; layers that act
+    only while training are left out. A layer that is called twice becomes two layers.
 
     Args:
-        model: Any functional or sequential one.
-        leaf: Applies each layer that is no block, or one in its place.
+        model: Any functional or sequential model.
+        leaf: Applies a layer that is not a block, or a replacement of it.
 
     Raises:
-        ValueError: For a model that is neither functional nor sequential, or not built.
+        ValueError: The model is neither functional nor sequential, or is not built.
     """
     inputs = _inputs_like(_graph(model))
     outputs = _run(model, "", inputs, _uniquely(leaf))
@@ -47,15 +47,15 @@ def flatten(model: keras.Model, leaf: Leaf) -> keras.Model:
 
 
 def apply_each(model: keras.Model, call: Callable[..., Any]) -> keras.Model:
-    """The functional `model` again, with `call(operation, *args, **kwargs)` for each operation."""
+    """Rebuilds the functional `model` with `call(operation, *args, **kwargs)` per operation."""
     inputs = _inputs_like(model)
     return keras.Model(inputs, model._run_through_graph(inputs, call_fn=call), name=model.name)
 
 
 def readers(model: keras.Model) -> dict[int, int]:
-    """How many operations of the functional `model` read each tensor, by the tensor's id.
+    """Returns how many operations of the functional `model` read each tensor, by its id.
 
-    The model's own outputs count as read once more.
+    Being an output of the model counts as one more.
     """
     counts: dict[int, int] = {}
     nodes = [node for level in model._nodes_by_depth.values() for node in level]
@@ -71,13 +71,13 @@ def _inputs_like(model: keras.Model) -> Any:
 
 
 def _graph(model: Any) -> keras.Model:
-    """The functional model that `model` is or contains."""
+    """Returns the functional model that `model` is or contains."""
     if isinstance(model, keras.Sequential) and model.built:
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     if not isinstance(model, keras.Model) or not hasattr(model, "_nodes"):
         raise ValueError(
             f"model={getattr(model, 'name', model)!r} is a {type(model).__name__}: it must be a "
-            "functional or a built sequential keras.Model, whose graph is known"
+            "functional or a built sequential keras.Model"
         )
     return model
 
@@ -89,11 +89,11 @@ def _run(model: keras.Model, scope: str, inputs: Any, leaf: Leaf) -> Any:
         if isinstance(operation, keras.layers.InputLayer | keras.layers.Identity):
             return args[0]
         positional = args if len(args) != 1 else args[0]
-        others = {key: value for key, value in kwargs.items() if key not in ("training", "mask")}
-        if others:
+        extra = {key: value for key, value in kwargs.items() if key not in ("training", "mask")}
+        if extra:
             raise ValueError(
-                f"{operation.name}: called with {sorted(others)}: only layers that take nothing "
-                "but their inputs can be folded"
+                f"{operation.name}: called with {sorted(extra)}; only layers called with "
+                "nothing but their inputs can be folded"
             )
         return _apply(operation, scope + operation.name, positional, leaf)
 
@@ -113,7 +113,7 @@ def _apply(layer: Any, name: str, inputs: Any, leaf: Leaf) -> Any:
 
 
 def _uniquely(leaf: Leaf) -> Leaf:
-    """`leaf`, with a number behind a name that comes again."""
+    """Returns `leaf` with a number after each repeated name."""
     seen: dict[str, int] = {}
 
     def named(layer: Any, name: str, inputs: Any) -> Any:

@@ -21,25 +21,25 @@ _FOLDED = (
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
-    """A new model for inference, with each batch norm folded into the convolution before it.
+    """Returns a new model for inference, with batch norms folded into the layers before them.
 
-    A batch norm that directly follows a convolution (or a dense layer) whose outputs nothing else
-    reads becomes part of its kernel and bias: γ / √(σ² + ε) times the kernel, and
-    β - γ · μ / √(σ² + ε), plus what was the bias, times the same. That is exact at padded borders
-    too. A batch norm before a convolution stays where it is: zeros that are padded behind it are
-    no zeros before it. Blocks are opened: the layers are named after the blocks' parts
-    (`stage2_block1_expand_conv`). Dropout and stochastic depth are left out. Preset and labels
-    stay.
+    A batch norm that directly follows a convolution (or a dense layer) becomes part of its kernel
+    and bias if nothing else reads the convolution's output. The kernel is multiplied by
+    s = γ / √(σ² + ε), and the bias b becomes β - s · μ + s · b. This is exact at padded borders
+    too. A batch norm before a convolution stays: zeros padded after it are not zeros before it.
+    Blocks are replaced by their layers, which are named after the blocks' parts
+    (`stage2_block1_expand_conv`). Dropout and stochastic depth are left out. The preset and the
+    labels are kept.
 
     Args:
-        model: Any functional or sequential `keras.Model`, ours or not, on any backend. It is left
-            as it is.
+        model: Any functional or sequential `keras.Model`, of this package or not, on any backend.
+            It is not changed.
 
     Returns:
-        A functional model of the same inputs and outputs, with weights of its own.
+        A functional model with the same inputs and outputs and with its own weights.
 
     Raises:
-        ValueError: For a model that is neither functional nor sequential, or not built.
+        ValueError: The model is neither functional nor sequential, or is not built.
     """
     originals: dict[str, Any] = {}
 
@@ -73,13 +73,13 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     folded = build_from(lambda: apply_each(flat, call), values)
     for layer in folded.layers:
         if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # what it computes from its weights, it computes once
+            layer.finalize_state()  # computes its constants from the weights
     return folded
 
 
 @dataclass(frozen=True, slots=True)
 class _Fold:
-    """A convolution and the batch norm behind it, those of the flat model and the original's."""
+    """A convolution and the batch norm after it, in the flat model and in the original."""
 
     convolution: Any
     norm: Any
@@ -87,7 +87,7 @@ class _Fold:
     statistics: Any
 
     def values(self) -> Values:
-        """The weights of the one layer that does both."""
+        """Returns the weights of the layer that replaces both."""
         depthwise = isinstance(self.convolution, keras.layers.DepthwiseConv2D)
         scale, shift = self._affine()
 
@@ -141,7 +141,7 @@ def _over_channels(norm: Any, convolution: Any) -> bool:
 
 
 def _again(layer: Any, name: str, **changes: Any) -> Any:
-    """A layer like this one under another name."""
+    """Returns a copy of a layer under another name."""
     return type(layer).from_config({**layer.get_config(), "name": name, **changes})
 
 
@@ -150,5 +150,5 @@ def _reader(weight: Any) -> Callable[[], np.ndarray]:
 
 
 def _numpy(weight: Any) -> np.ndarray:
-    """In double precision: a fold is rounded once."""
+    """Returns the weight in double precision, so that a fold is rounded once."""
     return keras.ops.convert_to_numpy(weight.value).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Which layers train, and whether their batch norms do."""
+"""Choosing which layers train, and whether their batch norms do."""
 
 from typing import Any, Literal
 
@@ -13,22 +13,23 @@ BatchNorm = Literal["frozen", "trained"]
 def freeze(
     model: keras.Model, until: str | float = "all", *, batch_norm: BatchNorm = "frozen"
 ) -> None:
-    """Freezes a network's first layers, in place; the others stay as they are.
+    """Freezes a network's first layers, in place; the rest stay as they are.
 
-    A frozen layer keeps its weights and its moving statistics, and drops nothing. Compile the
-    model afterwards.
+    A frozen layer keeps its weights and its moving statistics, and applies no dropout. Compile
+    the model afterwards.
 
     Args:
-        model: One of ours.
-        until: The last to freeze: a layer's name, or a stage's (`"stage4"`); or a share of the
-            body's layers with weights, in [0, 1]; or `"all"`, everything but the classifiers.
-            Where layers are not named after stages, stage k ends where the stride exceeds 2^k.
-        batch_norm: Of the body's layers that train: `"frozen"` keeps their batch norms at
-            inference, with gamma and beta fixed; `"trained"` lets them train.
+        model: A network of this package.
+        until: The last layer or stage to freeze, by name (`"stage4"`); or a share of the body's
+            layers with weights, in [0, 1]; or `"all"`, everything except the classifiers. In
+            networks whose layers are not named after stages, stage k ends where the stride
+            exceeds 2^k.
+        batch_norm: What batch norms do in the body's layers that train: `"frozen"` keeps them in
+            inference mode, with gamma and beta fixed; `"trained"` lets them train.
 
     Raises:
-        ValueError: For an unknown name or `batch_norm`, a share outside [0, 1], or a model that
-            is none of ours.
+        ValueError: A name or `batch_norm` is unknown, a share is outside [0, 1], or the model was
+            not built by this package.
     """
     anatomy = _checked(model, batch_norm)
     if until == "all":
@@ -37,33 +38,33 @@ def freeze(
         end = anatomy.position(until, argument="until", included=True)
     for layer in anatomy.layers[:end]:
         layer.trainable = False
-    _settle_norms(anatomy, batch_norm)
+    _set_batch_norms(anatomy, batch_norm)
 
 
 def unfreeze(
     model: keras.Model, since: str | float | None = None, *, batch_norm: BatchNorm = "frozen"
 ) -> None:
-    """Lets a network's last layers train, in place, the classifiers too; the others stay.
+    """Lets a network's last layers and classifiers train, in place; the rest stay as they are.
 
     Compile the model afterwards.
 
     Args:
-        model: One of ours.
-        since: The first to train: a layer's name, a stage's, or the share of the body's layers
-            with weights that stay before it, all as for `freeze`; None lets everything train.
-        batch_norm: As for `freeze`: with the default, batch norms remain frozen.
+        model: A network of this package.
+        since: The first layer or stage to train, by name; or the share of the body's layers with
+            weights that come before it, as for `freeze`; None lets everything train.
+        batch_norm: As for `freeze`; with the default, batch norms stay frozen.
 
     Raises:
-        ValueError: As `freeze` does.
+        ValueError: As for `freeze`.
     """
     anatomy = _checked(model, batch_norm)
     begin = 0
     if since is not None:
         begin = anatomy.position(since, argument="since", included=False)
-    _admit_training(model)
+    _unfreeze_model(model)
     for layer in anatomy.layers[begin:]:
         layer.trainable = True
-    _settle_norms(anatomy, batch_norm)
+    _set_batch_norms(anatomy, batch_norm)
 
 
 def _checked(model: Any, batch_norm: str) -> Anatomy:
@@ -72,8 +73,8 @@ def _checked(model: Any, batch_norm: str) -> Anatomy:
     return dissect(model)
 
 
-def _admit_training(model: keras.Model) -> None:
-    """Makes a model train that was frozen as a whole, its layers being left as they are."""
+def _unfreeze_model(model: keras.Model) -> None:
+    """Unfreezes a model that was frozen as a whole, without changing its layers."""
     if model.trainable:
         return
     before = [(layer, layer.trainable) for layer in nested_layers(model)]
@@ -82,8 +83,8 @@ def _admit_training(model: keras.Model) -> None:
         layer.trainable = trainable
 
 
-def _settle_norms(anatomy: Anatomy, batch_norm: str) -> None:
-    """Freezes the batch norms of those layers of the body that train, or lets them train."""
+def _set_batch_norms(anatomy: Anatomy, batch_norm: str) -> None:
+    """Freezes the batch norms in the body's layers that train, or lets them train."""
     for layer in anatomy.trunk:
         if not layer.trainable:
             continue

@@ -1,4 +1,4 @@
-"""The names of keras.applications, and how its networks prepare pictures."""
+"""The names of keras.applications, and how its networks preprocess images."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,13 +9,13 @@ import numpy as np
 from keras_effnets.weights.names.rule import Foreign, Prepared, Rule
 
 NORMALIZATION = ("/mean", "/variance", "/count")
-"""Endings of what a Normalization layer keeps."""
+"""Endings of a Normalization layer's variables."""
 PUBLISHED = np.array([0.229, 0.224, 0.225])
-"""ImageNet's standard deviations, over pixels from 0 to 1."""
-_EPSILON = 1e-7  # Keras's, below which no Normalization divides
+"""ImageNet's standard deviations, for pixels from 0 to 1."""
+_EPSILON = 1e-7  # the least standard deviation of Keras's Normalization
 
 
-def unit(conv: str, norm: str, target: str) -> Iterator[Rule]:
+def conv_norm(conv: str, norm: str, target: str) -> Iterator[Rule]:
     """A convolution without bias and its batch norm."""
     yield Rule(f"{conv}/kernel", f"{target}/conv/kernel", "kernel")
     yield from batch_norm(norm, f"{target}/norm")
@@ -34,10 +34,10 @@ def biased(layer: str, target: str, kind: str) -> Iterator[Rule]:
 
 
 def normalization_of(file: Foreign) -> str | None:
-    """The path of the network's own Normalization layer; None where it has none.
+    """The path of the network's own Normalization layer, or None.
 
     Raises:
-        ValueError: Where there is more than one.
+        ValueError: If there is more than one.
     """
     found = [
         name.removesuffix("/variance")
@@ -49,20 +49,20 @@ def normalization_of(file: Foreign) -> str | None:
     if len(found) > 1:
         raise ValueError(
             f"{file.checkpoint.path} has {len(found)} Normalization layers, {', '.join(found)}: "
-            "which one is the network's own cannot be told"
+            "which one is the network's is unclear"
         )
     return found[0] if found else None
 
 
 def preset(file: Foreign) -> Prepared | None:
-    """Mean and std in pixels, 0-255, from the layers before the stem.
+    """Mean and std for pixels 0-255, from the layers before the stem.
 
-    They are a Rescaling to 0-1, a Normalization with numbers from the file, and a second Rescaling
-    in networks that were made with `weights="imagenet"`: the numbers published as variances are
-    standard deviations, and it makes up for the square root that is taken of them.
+    These are a Rescaling to 0-1, a Normalization with numbers from the file, and a second Rescaling
+    in networks built with `weights="imagenet"`: the published variances are really standard
+    deviations, and it undoes the square root that is taken of them.
 
     Raises:
-        ValueError: For layers that are no such chain.
+        ValueError: For any other layers.
     """
     layer = normalization_of(file)
     if layer is None:
@@ -87,7 +87,7 @@ Step = tuple[Any, Any] | None
 
 
 def _chain(file: Foreign, layer: str, variance: np.ndarray) -> tuple[list[Step], str]:
-    """What is done to pixels before the stem, in order, and how that is known."""
+    """The steps between pixels and stem, in order, and how they are known."""
     layers = file.checkpoint.layers
     home = layer.removesuffix(layer.rpartition("/")[2])
     siblings = {
@@ -103,12 +103,12 @@ def _chain(file: Foreign, layer: str, variance: np.ndarray) -> tuple[list[Step],
                 chain.append((_three(each.config["scale"]), _three(each.config.get("offset", 0.0))))
             elif path == layer:
                 chain.append(None)
-        return chain, "the layers before the stem, as the file has them"
+        return chain, "the layers before the stem in the file"
     to_unit: list[Step] = [(1 / 255, 0.0), None]
     second: Step = (1 / np.sqrt(PUBLISHED), 0.0)
-    # Weights alone do not say what surrounds the Normalization. The published variances are only
-    # ever there for networks that are meant to divide by those very numbers, whether or not the
-    # Keras that wrote the file had the second Rescaling yet.
+    # Weights alone do not tell which layers surround the Normalization. Networks with the published
+    # variances divide by those very numbers, whether or not the Keras that wrote the file had the
+    # second Rescaling yet.
     if np.allclose(variance, PUBLISHED, rtol=1e-5, atol=0):
         return [*to_unit, second], "the published variances in the file's Normalization"
     if len(rescalings) > 1:
@@ -119,7 +119,7 @@ def _chain(file: Foreign, layer: str, variance: np.ndarray) -> tuple[list[Step],
 def _numbers(file: Foreign, name: str) -> np.ndarray:
     tensor = file.checkpoint.tensors.get(name)
     if tensor is None or tensor.size != 3:
-        raise ValueError(f"{file.checkpoint.path} has no three numbers in {name}")
+        raise ValueError(f"{file.checkpoint.path}: {name} does not have three numbers")
     return np.asarray(tensor, np.float64).reshape(3)
 
 
@@ -127,4 +127,4 @@ def _three(value: Any) -> np.ndarray:
     try:
         return np.broadcast_to(np.asarray(value, np.float64), (3,))
     except (TypeError, ValueError):
-        raise ValueError(f"a Rescaling by {value!r:.80} is neither a number nor three") from None
+        raise ValueError(f"a Rescaling by {value!r:.80} is neither one number nor three") from None

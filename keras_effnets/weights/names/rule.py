@@ -1,4 +1,4 @@
-"""One line of a conversion: which tensor becomes which variable, and how."""
+"""Rules of a conversion: which tensor becomes which variable, and how."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -22,11 +22,11 @@ class Rule(NamedTuple):
     target: str
     """Path of the variable."""
     kind: str
-    """What `transform` does: a key of `AXES`; `"flatten:6"` for PyTorch's dense layer behind a
-    flattened picture (C, 6, 6), which is (6, 6, C) here; `"patch:7"` for its convolution over a
-    whole picture (C, 7, 7), which is a dense layer here; `"squeeze:conv"` and `"squeeze:kernel"`
-    for a 1x1 convolution of PyTorch's and of Keras's that is a dense layer here; `"bgr"` for
-    Keras's first kernel of a network that wants blue first. Never guessed from a shape."""
+    """The transform: a key of `AXES`; `"flatten:6"` for PyTorch's dense layer after flattened
+    features (C, 6, 6), which are (6, 6, C) here; `"patch:7"` for its convolution over whole
+    features (C, 7, 7), a dense layer here; `"squeeze:conv"` and `"squeeze:kernel"` for PyTorch's
+    and Keras's 1x1 convolution that is a dense layer here; `"bgr"` for the first kernel of a
+    Keras network that expects blue first. Never guessed from a shape."""
 
 
 AXES: dict[str, tuple[int, ...]] = {
@@ -41,16 +41,16 @@ AXES: dict[str, tuple[int, ...]] = {
 
 
 class Foreign(NamedTuple):
-    """What a source is asked about: a file in which its names were found, and for which network."""
+    """A file in which a source's names were found, and the network that it is for."""
 
     checkpoint: "Checkpoint"
     prefix: str
-    """What stands before each of the network's names: "", or "efficientnetb0/"."""
+    """The prefix of the network's names: "" or "efficientnetb0/"."""
     config: ModelConfig
 
 
 class Prepared(NamedTuple):
-    """How a file's network wants its pictures, and how that is known."""
+    """How a file's network expects its images, and how that is known."""
 
     preset: Preset
     origin: str
@@ -62,26 +62,27 @@ class Source:
 
     profile: str
     rules: Callable[[Any], Iterator[Rule]]
-    """From the model's config."""
+    """The rules, from the model's config."""
     ignored: tuple[str, ...] = ("num_batches_tracked",)
-    """Endings of keys that no network needs: the counters of PyTorch's batch norm."""
+    """Endings of keys to ignore: PyTorch's batch-norm counters."""
     epsilon: float | None = None
-    """Of the batch norms; None where it is the profile's."""
+    """The batch norms' epsilon; None for the profile's."""
     sign: Callable[[Foreign], str | None] = lambda file: None
-    """Why a file is of this source and not of another that has the same names; None if nothing
-    tells."""
+    """Evidence that a file is from this source and not another with the same names, or None."""
     preset: Callable[[Foreign], Prepared | None] = lambda file: None
-    """How the file's network wants its pictures, where that is not as the profile has it.
+    """How the file's network expects its images, if not as the profile says.
 
-    Raises ValueError for a file that says it in a way that can't be followed."""
+    Raises ValueError if the file describes it in a way that cannot be followed."""
+    architecture: Callable[[Any], str | None] = lambda config: str(config.name)
+    """The library's name of a config's network; None if the library does not have it."""
 
 
 def transform(kind: str, tensor: np.ndarray) -> np.ndarray:
-    """The tensor as Keras has it; a view, but for a kernel behind a flattened picture."""
+    """The tensor in Keras's order; a view, except after flattened features."""
     if side := _flattened_side(kind):
         outputs = len(tensor)
         # (O, C · side²) to (side² · C, O)
-        picture = tensor.reshape(outputs, -1, side, side)  # a patch is one already
+        picture = tensor.reshape(outputs, -1, side, side)  # a patch has four axes already
         return picture.transpose(2, 3, 1, 0).reshape(-1, outputs)
     if inner := _squeezed_kind(kind):
         return transform(inner, tensor)[0, 0]
@@ -91,7 +92,7 @@ def transform(kind: str, tensor: np.ndarray) -> np.ndarray:
 
 
 def inverse(kind: str, array: np.ndarray) -> np.ndarray:
-    """What `transform` made the array from."""
+    """The inverse of `transform`."""
     if side := _flattened_side(kind):
         outputs = array.shape[-1]
         picture = array.reshape(side, side, -1, outputs)
@@ -105,7 +106,7 @@ def inverse(kind: str, array: np.ndarray) -> np.ndarray:
 
 
 def transformed_shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The shape after `transform`, or None where that is impossible."""
+    """The shape after `transform`; None if that is impossible."""
     if side := _flattened_side(kind):
         if kind.startswith("patch"):
             return (math.prod(shape[1:]), shape[0]) if shape[2:] == (side, side) else None
@@ -120,18 +121,18 @@ def transformed_shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...] | No
 
 
 def _flattened_side(kind: str) -> int:
-    """The picture's side of a kind such as "flatten:6" or "patch:7", and 0 of any other."""
+    """The side in a kind such as "flatten:6" or "patch:7"; 0 for any other."""
     name, _, side = kind.partition(":")
     return int(side) if name in ("flatten", "patch") else 0
 
 
 def _squeezed_kind(kind: str) -> str:
-    """The convolution's kind of one such as "squeeze:conv", and nothing of any other."""
+    """The convolution's kind in one such as "squeeze:conv"; empty for any other."""
     name, _, inner = kind.partition(":")
     return inner if name == "squeeze" else ""
 
 
-def unit(conv: str, norm: str, target: str, kind: str = "conv") -> Iterator[Rule]:
+def conv_norm(conv: str, norm: str, target: str, kind: str = "conv") -> Iterator[Rule]:
     """A convolution without bias and its batch norm, as `ConvNormAct` holds them."""
     yield Rule(f"{conv}.weight", f"{target}/conv/kernel", kind)
     yield from batch_norm(norm, f"{target}/norm")
@@ -149,3 +150,24 @@ def biased(layer: str, target: str, kind: str) -> Iterator[Rule]:
     """A layer with kernel and bias."""
     yield Rule(f"{layer}.weight", f"{target}/kernel", kind)
     yield Rule(f"{layer}.bias", f"{target}/bias", "vector")
+
+
+def hidden_top(side: int, first: int, second: int, last: int) -> Iterator[Rule]:
+    """The dense layers after flattened features of `side` × `side`, by their numbers.
+
+    PyTorch's sequences number every module: `features.{n}` and `classifier.{n}`.
+    """
+    yield from biased(f"classifier.{first}", "fc6/dense", f"flatten:{side}")
+    yield from biased(f"classifier.{second}", "fc7/dense", "dense")
+    yield from biased(f"classifier.{last}", "classifier/dense", "dense")
+
+
+def convolutions(source: str, target: str, count: int) -> Iterator[Rule]:
+    """The convolutions of a residual block, `conv{n}` and `bn{n}` in torchvision's names."""
+    for part in range(1, count + 1):
+        yield from conv_norm(f"{source}.conv{part}", f"{source}.bn{part}", f"{target}/conv{part}")
+
+
+def projection(source: str, target: str) -> Iterator[Rule]:
+    """The projection of a residual block's shortcut, `downsample` in torchvision's names."""
+    yield from conv_norm(f"{source}.downsample.0", f"{source}.downsample.1", f"{target}/skip")

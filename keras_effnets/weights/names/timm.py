@@ -1,4 +1,4 @@
-"""timm's names for the networks with mobile blocks, and what it says of a checkpoint beside it.
+"""timm's names for networks with mobile blocks, and its `config.json` beside a checkpoint.
 
 timm has most of these networks twice: its own, and as `tf_*` with the padding and epsilon of the
 TensorFlow originals. The names in their checkpoints are the same.
@@ -12,21 +12,21 @@ from typing import Any
 
 from keras_effnets.images.preset import INTERPOLATIONS, Preset
 from keras_effnets.plan.config import Block
-from keras_effnets.weights.names.rule import Foreign, Prepared, Rule, Source, biased, unit
+from keras_effnets.weights.names.rule import Foreign, Prepared, Rule, Source, biased, conv_norm
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 INCEPTION = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-"""Mean and std over pixels from 0 to 1, in timm's words."""
+"""Mean and std for pixels from 0 to 1, as timm names them."""
 EPSILON = 1e-5
 _MAX_CONFIG_BYTES = 1_000_000
 
 
 def rules(blocks: Iterable[Block], *, squeeze_excite: bool = False) -> Iterator[Rule]:
     """The whole network, from `conv_stem` to `conv_head`."""
-    yield from unit("conv_stem", "bn1", "stem")
+    yield from conv_norm("conv_stem", "bn1", "stem")
     for block in blocks:
         yield from mobile(block, squeeze_excite=squeeze_excite)
-    yield from unit("conv_head", "bn2", "top")
+    yield from conv_norm("conv_head", "bn2", "top")
     yield from biased("classifier", "classifier/dense", "dense")
 
 
@@ -38,64 +38,77 @@ def place(block: Block) -> str:
 def mobile(block: Block, *, squeeze_excite: bool, project: str = "project") -> Iterator[Rule]:
     """A mobile block.
 
-    One that does not expand is a depthwise-separable one there: its projection is the pointwise
-    convolution `conv_pw`, which elsewhere is the expansion.
+    Without expansion it is depthwise-separable in timm: `conv_pw`, elsewhere the expansion, is its
+    projection.
 
     Args:
-        block: From the plan.
-        squeeze_excite: Whether it has a gate.
-        project: Our name of its last convolution.
+        block: The block, from the plan.
+        squeeze_excite: Whether it has a squeeze-and-excitation.
+        project: Our name for its last convolution.
     """
     source = place(block)
     if block.expansion != 1:
-        yield from unit(f"{source}.conv_pw", f"{source}.bn1", f"{block.name}/expand")
+        yield from conv_norm(f"{source}.conv_pw", f"{source}.bn1", f"{block.name}/expand")
         depthwise, last, last_norm = "bn2", "conv_pwl", "bn3"
     else:
         depthwise, last, last_norm = "bn1", "conv_pw", "bn2"
-    yield from unit(
+    yield from conv_norm(
         f"{source}.conv_dw", f"{source}.{depthwise}", f"{block.name}/depthwise", "depthwise"
     )
     if squeeze_excite:
         gate = f"{block.name}/squeeze_excite"
         yield from biased(f"{source}.se.conv_reduce", f"{gate}/reduce", "conv")
         yield from biased(f"{source}.se.conv_expand", f"{gate}/expand", "conv")
-    yield from unit(f"{source}.{last}", f"{source}.{last_norm}", f"{block.name}/{project}")
+    yield from conv_norm(f"{source}.{last}", f"{source}.{last_norm}", f"{block.name}/{project}")
 
 
 def sources(
     spelled: Callable[[Any], Iterator[Rule]],
-    architecture: Callable[[Any], str] = lambda config: config.name,
+    architecture: Callable[[Any], str | None] = lambda config: str(config.name),
     *,
     colours: tuple[Any, Any] = IMAGENET,
     tf_colours: tuple[Any, Any] | None = IMAGENET,
+    tf_architecture: Callable[[Any], str | None] | None = None,
 ) -> dict[str, Source]:
-    """`timm`, and `timm_tf` where timm has the network as `tf_*` too.
+    """The sources `timm` and, if timm has the network as `tf_*` too, `timm_tf`.
 
     Args:
         spelled: The rules, from the model's config.
-        architecture: timm's name for the network of a config, without `tf_`.
-        colours: Mean and std of timm's own network, over pixels from 0 to 1.
-        tf_colours: Of the `tf_*` networks; None where there are none.
+        architecture: timm's name for a config's network; None if timm lacks it.
+        colours: Mean and std of timm's own network, for pixels from 0 to 1.
+        tf_colours: The same for the `tf_*` networks; None if there are none.
+        tf_architecture: timm's name for the `tf_*` network, if not `tf_` plus the other.
     """
 
     def source(
-        profile: str, is_tf: bool, colours: tuple[Any, Any], epsilon: float | None
+        profile: str,
+        named: Callable[[Any], str | None],
+        colours: tuple[Any, Any],
+        epsilon: float | None = None,
     ) -> Source:
         return Source(
             profile,
             spelled,
             epsilon=epsilon,
-            sign=lambda file: _sign(file, architecture(file.config), is_tf),
-            preset=lambda file: _preset(file, architecture(file.config), colours),
+            sign=lambda file: _sign(file, named(file.config), is_tf=profile == "tensorflow"),
+            preset=lambda file: _preset(file, named(file.config), colours),
+            architecture=named,
         )
 
-    found = {"timm": source("torch", False, colours, EPSILON)}
+    found = {"timm": source("torch", architecture, colours, EPSILON)}
     if tf_colours is not None:
-        found["timm_tf"] = source("tensorflow", True, tf_colours, None)
+        named = tf_architecture or (lambda config: f"tf_{architecture(config)}")
+        found["timm_tf"] = source("tensorflow", named, tf_colours)
     return found
 
 
-def _sign(file: Foreign, architecture: str, is_tf: bool) -> str | None:
+def by_width(prefix: str, alpha: float, *published: int) -> str | None:
+    """Timm's name for a width, in percent; None if timm has no network of that width."""
+    percent = round(100 * alpha)
+    return f"{prefix}_{percent:03d}" if percent in published else None
+
+
+def _sign(file: Foreign, architecture: str | None, *, is_tf: bool) -> str | None:
     path = file.checkpoint.path
     config = _hub_config(path, architecture)
     if config is not None:
@@ -105,7 +118,7 @@ def _sign(file: Foreign, architecture: str, is_tf: bool) -> str | None:
     return "its file name" if is_tf and named_tf else None
 
 
-def _preset(file: Foreign, architecture: str, colours: tuple[Any, Any]) -> Prepared:
+def _preset(file: Foreign, architecture: str | None, colours: tuple[Any, Any]) -> Prepared:
     side = file.config.side
     default = Preset(
         crop=side, resize=math.floor(side / 0.875), interpolation="bicubic", **_pixels(*colours)
@@ -138,8 +151,8 @@ def _beside(path: Path) -> Path:
     return path.with_name("config.json")
 
 
-def _hub_config(path: Path, architecture: str) -> dict[str, Any] | None:
-    """The `config.json` with which timm publishes a checkpoint; None where it is not this one's."""
+def _hub_config(path: Path, architecture: str | None) -> dict[str, Any] | None:
+    """Timm's `config.json` beside a checkpoint; None if it is for another network."""
     beside = _beside(path)
     try:
         if beside.stat().st_size > _MAX_CONFIG_BYTES:
@@ -147,7 +160,8 @@ def _hub_config(path: Path, architecture: str) -> dict[str, Any] | None:
         config = json.loads(beside.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
+    plain = (architecture or "").removeprefix("tf_")
     match config:
-        case {"architecture": str(named)} if named.removeprefix("tf_") == architecture:
+        case {"architecture": str(named)} if named.removeprefix("tf_") == plain:
             return dict(config)
     return None

@@ -1,4 +1,4 @@
-"""`keras-effnets benchmark` on a small network, for real."""
+"""`keras-effnets benchmark` on a small network, without mocks."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Contenders by name, their turns, and what comes of their times."""
+"""Contenders by name, their turns, and the results computed from their times."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ def names(*arguments, **options):
     return [str(each) for each in contenders(*arguments, **options)]
 
 
-def test_ours_come_first_and_then_who_has_such_a_network():
+def test_ours_come_first_and_then_libraries_with_the_network():
     against = ["keras", "torchvision", "torch.compile"]
     assert names("mobilenet_v2", ["tensorflow", "keras"], against) == [
         "ours, tensorflow",
@@ -44,7 +44,7 @@ def test_training_is_keras_own():
         "keras.applications, fit",
         "torchvision, eager",
     ]
-    with pytest.raises(ValueError, match=r"'torch\.compile': training steps are timed of keras"):
+    with pytest.raises(ValueError, match=r"'torch\.compile': training allows keras"):
         contenders("resnet50", ["all"], ["torch.compile"], train=True)
 
 
@@ -113,7 +113,7 @@ def test_ratios_are_turn_by_turn_to_the_first(fake):
     assert len(turns) == 3
     assert ours.peak == 1000
     assert fake.running == 0
-    # 300.8 M multiply-adds a picture, two pictures, at a thousand million a second.
+    # 300.8 M multiply-adds an image, two images, at a billion per second.
     assert ours.share == pytest.approx(2 * 0.3008 / 2, rel=0.005)
 
 

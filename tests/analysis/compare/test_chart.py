@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from keras_effnets.analysis.compare import collect, draw_chart, resolve
+from keras_effnets.analysis.compare import collect, draw_chart
 from keras_effnets.analysis.compare.chart import lay_out
 from keras_effnets.analysis.compare.palette import LINES, SHAPES, STYLES, style
-from keras_effnets.models.registry import list_models, model_info
+from keras_effnets.models.registry import list_models, model_info, resolve
 
 SOME = ["mobilenet_v2", "resnet50", "vgg16", "efficientnet_b0", "zfnet", "resnet20_cifar"]
 
@@ -74,7 +74,7 @@ def test_an_svg_says_everything(tmp_path):
     words = texts((tmp_path / "chart.svg").read_text("utf-8"))
     assert {*SOME[:5], "ResNet", "ZFNet", "Pareto front", "as the authors state"} <= words
     assert "resnet20_cifar" not in words
-    assert "multiply-adds for one picture, millions" in words
+    assert "multiply-adds for one image, millions" in words
     assert any("torchvision 0.28" in each for each in words)
     assert [point.name for point in chart.front] == ["mobilenet_v2", "efficientnet_b0", "resnet50"]
 
@@ -110,7 +110,7 @@ def test_a_page_needs_nothing_else(tmp_path):
         for kind in ("point", "label"):
             assert page.count(f'id="{kind}-{point["name"]}"') == 1
     assert {family for family, *_ in data["families"]} == {p["family"] for p in data["points"]}
-    assert "Not drawn, for want of a value: nin_cifar" in page
+    assert "Not drawn, a value is unknown: nin_cifar" in page
 
 
 def test_a_page_knows_where_its_marks_are_and_what_they_mean(tmp_path):
@@ -136,7 +136,7 @@ def test_nothing_in_the_data_ends_the_script(tmp_path):
     [
         ({"x": "flops"}, "--x 'flops' is not one of macs, params"),
         ({"size": "area"}, "--size 'area' is not one of"),
-        ({"path": "chart.pdf"}, r"--out 'chart.pdf' ends in none of .png, .svg, .html"),
+        ({"path": "chart.pdf"}, r"--out 'chart.pdf': expected a path ending in .png, .svg, .html"),
         ({"y": "latency"}, "none of the 6 models has macs, latency and params"),
     ],
 )

@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 import running
 
-from keras_effnets.analysis.compare.measure import Measured, measure
+from keras_effnets.analysis.compare.runtime_cost import RuntimeCost, measure
 from keras_effnets.commands import cli, compare
 from keras_effnets.models.registry import list_models
 
@@ -20,7 +20,7 @@ def refused(*arguments):
 def test_compare_draws_and_says_what_it_left_out(tmp_path):
     code, out, err = run("compare", "vgg16", "CIFAR ResNet", "--out", tmp_path / "chart.svg")
     assert (code, out) == (0, "")
-    assert "not drawn, for want of macs, top1 or params: resnet20_cifar, resnet32_cifar" in err
+    assert "macs, top1 or params is unknown: resnet20_cifar, resnet32_cifar" in err
     assert f"drew 1 models: {tmp_path / 'chart.svg'}" in err
     assert "vgg16" in (tmp_path / "chart.svg").read_text("utf-8")
 
@@ -49,7 +49,7 @@ def test_compare_measures_each_model(monkeypatch, tmp_path):
 
     def measured(name):
         asked.append(name)
-        return Measured(0.01 * len(asked), 10**9)
+        return RuntimeCost(0.01 * len(asked), 10**9)
 
     monkeypatch.setattr(compare, "measure", measured)
     chart = tmp_path / "chart.html"
@@ -58,7 +58,7 @@ def test_compare_measures_each_model(monkeypatch, tmp_path):
     assert code == 0
     assert asked == ["vgg16", "resnet18"]
     assert [row["latency"] for row in json.loads(out)] == [0.01, 0.02]
-    assert "median latency of one picture here, ms: 20" in chart.read_text("utf-8")
+    assert "median latency of one image here, ms: 20" in chart.read_text("utf-8")
     code, out, _ = run("compare", "vgg16", "--measure")
     assert out.splitlines()[1].split()[-4:] == ["30.0", "1,000.0", "torchvision", "0.28"]
 
@@ -81,7 +81,7 @@ def test_a_measurement_that_fails_names_the_model():
     [
         (["resnet51"], "did you mean resnet50"),
         (["--x", "flops"], "--x 'flops' is not one of macs"),
-        (["--x", "latency"], "--x latency is measured: pass --measure too"),
+        (["--x", "latency"], "--x latency needs --measure"),
         (["--out", "chart.gif"], "ends in none of .png, .svg, .html"),
         (["--out", "nowhere/chart.png"], "there is no folder nowhere"),
         (["--recipe", "best"], "recipe='best' is not one of"),
@@ -99,7 +99,7 @@ def test_figures_are_listed_drawn_and_told(tmp_path):
     code, out, err = run("figure", "stochastic-depth", "--out", tmp_path / "depth.png")
     assert (code, out, err) == (0, "", f"drew {tmp_path / 'depth.png'}\n")
     assert json.loads(run("figure", "stochastic-depth")[1])["blocks"] == 54
-    assert "is none of the figures" in refused("figure", "growth")
+    assert "is not one of the figures" in refused("figure", "growth")
     assert "there is no folder" in refused("figure", "stacked-3x3", "--out", tmp_path / "a/b.png")
 
 
@@ -107,7 +107,7 @@ def test_info_tells_the_whole_card(tmp_path):
     code, out, err = run("info", "mobilenet_v1_0.5")
     assert (code, err) == (0, "")
     for text in (
-        "25.5 MB, of parameters",
+        "25.5 MB for the parameters",
         "top-1 63.7 % (the paper's table 6)",
         "the paper's Table 1, whose last depthwise convolution strides by 1",
         "Width multiplier, above 0 and at most 1",

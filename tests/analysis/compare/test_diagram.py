@@ -16,7 +16,7 @@ def block(name, layer, side=224):
 
 
 def shown(nodes):
-    return [(" / ".join(filter(None, node.words)), node.sources) for node in nodes]
+    return [(" / ".join(filter(None, node.text)), node.sources) for node in nodes]
 
 
 def test_the_inside_of_a_bottleneck_is_what_it_runs():
@@ -44,7 +44,7 @@ def test_a_block_without_a_skip_has_none():
 def test_groups_gates_and_pools_are_named():
     words = " ".join(text for text, _ in shown(block("se_resnext50_32x4d", "stage1_block1")))
     assert "3×3 conv, 128 in 32 groups" in words
-    assert "squeeze-and-excitation / 16 channels between" in words
+    assert "squeeze-and-excitation / 16 squeezed channels" in words
     assert "3×3 max pool" in " ".join(t for t, _ in shown(block("googlenet", "inception3a")))
 
 
@@ -54,7 +54,7 @@ def test_a_dense_block_shows_one_of_its_layers():
         ("batch norm, ReLU / 1×1 conv, 48", [0]),
         ("batch norm, ReLU / 3×3 conv, 12", [1]),
         ("concatenate", [0, 2]),
-        ("and so on, 16 times", [3]),
+        ("… 16 layers in all", [3]),
     ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from keras_effnets.analysis.compare import FIGURES, draw_figure, figure_data
-from keras_effnets.analysis.compare.figures.counting import cost
+from keras_effnets.analysis.costs import cost
 from keras_effnets.models.registry import model_info
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -119,8 +119,8 @@ def test_nothing_is_allocated(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "path", "message"),
     [
-        ("densnet-growth", "a.png", "'densnet-growth' is none .* did you mean densenet-growth?"),
-        ("stacked-3x3", "a.jpg", "--out '.*a.jpg' ends in none of .png, .svg"),
+        ("densnet-growth", "a.png", "'densnet-growth' is not one .* did you mean densenet-growth?"),
+        ("stacked-3x3", "a.jpg", "--out '.*a.jpg': expected a path ending in .png or .svg"),
     ],
 )
 def test_mistakes(tmp_path, name, path, message):

@@ -1,4 +1,4 @@
-"""What the tests of seeing share."""
+"""The small networks of every family, for the tests of Grad-CAM and feature maps."""
 
 from family_fixtures import family, seeded, small
 

@@ -70,11 +70,11 @@ def test_the_maps_of_a_layer(cat, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--class", "taby"], "'taby' is no class, nor a number below 1000; near are tabby"),
-        (["--class", "1000"], "'1000' is no class"),
-        (["--layer", "pool"], "layer='pool' gives no map"),
-        (["--features", "none"], "layer='none' gives no map"),
-        (["--features", "stem", "--class", "1"], "leave --class and --layer out"),
+        (["--class", "taby"], "a class, or a number below 1000; did you mean tabby"),
+        (["--class", "1000"], "'1000': expected the name of a class"),
+        (["--layer", "pool"], "layer='pool' has no feature maps"),
+        (["--features", "none"], "layer='none' has no feature maps"),
+        (["--features", "stem", "--class", "1"], "omit --class and --layer"),
         (["--out", "cat.jpg"], "expected a path ending in .png"),
         (["--out", "nowhere/cat.png"], "there is no folder nowhere"),
     ],

@@ -1,4 +1,4 @@
-"""Grad-CAM on small networks of every family, and what a real network sees in photographs."""
+"""Grad-CAM on small networks of every family, and on photographs with real weights."""
 
 import json
 import os
@@ -170,10 +170,10 @@ def test_mixed_precision(small):
         ({"class_": 4}, "class_=4: expected an integer from 0 to 3"),
         ({"class_": -1}, "class_=-1"),
         ({"class_": 1.5}, "class_=1.5"),
-        ({"layer": "pool"}, "layer='pool' gives no map: expected stem, "),
-        ({"image": np.zeros((32, 33, 3))}, r"image has shape \(32, 33, 3\), and small takes"),
+        ({"layer": "pool"}, "layer='pool' has no feature maps: expected one of stem, "),
+        ({"image": np.zeros((32, 33, 3))}, r"image has shape \(32, 33, 3\): 'small' takes"),
         ({"image": np.zeros((1, 33, 33, 3))}, "image has shape"),
-        ({"image": b"no picture"}, "can't be read as a picture"),
+        ({"image": b"no picture"}, "can't be read as an image"),
     ],
 )
 def test_a_users_mistake_is_named(options, message, small):
@@ -193,7 +193,7 @@ ON_A_BACKEND = """
 import json, sys
 import numpy as np
 import keras, small_networks
-from keras_effnets.seeing import GradCAM
+from keras_effnets.analysis.seeing import GradCAM
 folder = sys.argv[1]
 network = small_networks.small("nin_cifar")
 network.load_weights(folder + "/small.weights.h5")

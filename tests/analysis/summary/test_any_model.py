@@ -1,4 +1,4 @@
-"""Models of anybody's: nested, shared, subclassed, with layers of a kind that has no rule."""
+"""Users' models: nested, shared, subclassed, with layers that have no rule."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ L = keras.layers
 
 
 class Scale(L.Layer):
-    """One factor a channel: a kind that nobody has a rule for."""
+    """One factor per channel, a layer without a rule."""
 
     def build(self, input_shape):
         self.factor = self.add_weight(shape=(input_shape[-1],), name="factor")
@@ -21,7 +21,7 @@ class Scale(L.Layer):
 
 
 class Block(L.Layer):
-    """A block of somebody else's, that says nothing of its shapes."""
+    """A user's block, which does not tell its shapes."""
 
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -40,7 +40,7 @@ def paths(summary: keras_effnets.Summary) -> list[str]:
     return [row.path for row in summary.shown()]
 
 
-def test_a_block_of_anybodys_is_opened():
+def test_a_users_block_is_opened():
     model = keras.Sequential([keras.Input((8, 8, 3)), Block(4, name="block")])
     found = keras_effnets.summary(model, 2, depth=2)
     assert paths(found) == ["block", "block/conv", "block/norm"]
@@ -109,7 +109,7 @@ def test_a_layer_with_two_outputs_shows_both():
 
 def test_an_open_side_is_asked_for():
     model = keras_effnets.MobileNetV2(weights=None, alpha=0.35, input_shape=(None, None, 3))
-    with pytest.raises(ValueError, match=r"mobilenet_v2.*any side.*pass input_shape="):
+    with pytest.raises(ValueError, match=r"mobilenet_v2.*any size.*pass input_shape="):
         keras_effnets.summary(model)
     found = keras_effnets.summary(model, input_shape=(96, 128, 3))
     assert found.rows[1].outputs == ((1, 48, 64, 16),)
@@ -122,7 +122,7 @@ def test_an_open_side_is_asked_for():
 def test_another_side_than_the_head_takes_is_an_error_with_the_reason():
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, L.Conv2D(1, 9)(inputs))
-    with pytest.raises(ValueError, match=r"can't be followed with inputs \[\(1, 4, 4, 3\)\]"):
+    with pytest.raises(ValueError, match=r"can't be called on inputs of shape \[\(1, 4, 4, 3\)\]"):
         keras_effnets.summary(model, input_shape=(4, 4, 3))
 
 
@@ -146,7 +146,7 @@ def test_a_subclass_is_followed_once_it_is_built():
     with pytest.raises(ValueError, match=r"model='mine' is not built"):
         keras_effnets.summary(model, input_shape=(8, 8, 3))
     model(np.zeros((1, 8, 8, 3), np.float32))
-    with pytest.raises(ValueError, match=r"does not tell its inputs: pass\s+input_shape"):
+    with pytest.raises(ValueError, match=r"does not know its inputs: pass\s+input_shape"):
         keras_effnets.summary(model)
     found = keras_effnets.summary(model, input_shape=(16, 16, 3), depth=2)
     assert paths(found) == ["block", "block/conv", "block/norm", "head"]
@@ -172,7 +172,7 @@ def test_augmentation_does_nothing_at_inference():
 def test_an_unknown_kind_is_named_and_not_guessed():
     model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(2, 3), Scale(name="scale")])
     found = keras_effnets.summary(model)
-    assert found.unknown == ("scale (Scale): no rule for what it does with factor",)
+    assert found.unknown == ("scale (Scale): no rule for its own weights factor",)
     assert found.parameters == 58
     assert found.multiply_adds == found.rows[0].multiply_adds
     assert "scale (Scale): no rule" in str(found)
@@ -211,7 +211,7 @@ def test_a_size_that_a_layer_leaves_open_is_named():
     layer = L.EinsumDense("abc,cd->abd", (None, 2), name="einsum")
     model = keras.Sequential([keras.Input((4, 3)), layer])
     found = keras_effnets.summary(model)
-    assert found.unknown == ("einsum (EinsumDense): a size of its inputs or outputs is left open",)
+    assert found.unknown == ("einsum (EinsumDense): a size of its inputs or outputs is unknown",)
 
 
 def test_half_precision_halves_the_activations_and_not_the_parameters():
@@ -264,6 +264,6 @@ def test_what_is_no_model_is_refused():
 
 def test_a_batch_that_the_model_fixes_is_kept():
     model = keras.Sequential([keras.Input(batch_shape=(4, 8)), L.Dense(2)], name="four")
-    with pytest.raises(ValueError, match=r"batch_size=1: model='four' was made for batches of 4"):
+    with pytest.raises(ValueError, match=r"batch_size=1: model='four' has a fixed batch size of 4"):
         keras_effnets.summary(model)
     assert keras_effnets.summary(model, 4).multiply_adds == 4 * 18

@@ -13,7 +13,7 @@ from keras_effnets.commands.cli import app
 
 @pytest.fixture
 def no_values(monkeypatch):
-    """Fails whoever gives a variable a value."""
+    """Fails if a variable gets a value."""
 
     def allocated(self, *args, **kwargs):
         raise AssertionError("a variable got a value")
@@ -80,7 +80,7 @@ def test_a_checkpoint_is_loaded(tmp_path: Path):
         (("vgg11", "--definition", "flops"), "definition='flops'"),
         (("vgg11", "--freeze", "stage99"), "stage99"),
         (("vgg11", "--side", "8"), "8"),
-        (("x.keras", "--classes", "3"), "leave --weights, --classes out"),
+        (("x.keras", "--classes", "3"), "omit --weights and --classes"),
         (("vgg11", "--weights", "missing.pth"), "missing.pth"),
     ],
 )

@@ -1,6 +1,6 @@
 """The page shows what the command prints.
 
-To write it anew: `PYTHONPATH=tests python tests/analysis/summary/test_page.py`.
+To rewrite it: `PYTHONPATH=tests python tests/analysis/summary/test_page.py`.
 """
 
 import re

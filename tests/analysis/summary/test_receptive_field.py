@@ -1,4 +1,4 @@
-"""Receptive fields: the figures that are known, and what changing a pixel changes."""
+"""Receptive fields: published figures, and the effect of changing a pixel."""
 
 from fractions import Fraction
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_effnets
-from keras_effnets.analysis.summary.receptive_field import picture
+from keras_effnets.analysis.summary.receptive_field import image_field
 from keras_effnets.plan.deferred import sketch
 
 L = keras.layers
@@ -31,7 +31,7 @@ SLOW = ("inception_resnet_v2", "resnet101, stride on the 1x1")
 
 
 def last_map(summary: keras_effnets.Summary) -> tuple[int, ...]:
-    """What a place of the last map sees."""
+    """Receptive field of the last map."""
     fields = [row.receptive_field for row in summary.rows]
     return [f.sizes for f in fields if f and not f.whole and min(f.places) > 1][-1]
 
@@ -61,8 +61,8 @@ def branches():
 def beside():
     inputs = keras.Input((33, 47, 2))
     before = L.Conv2D(2, 3)(L.ZeroPadding2D(((2, 0), (2, 0)))(inputs))
-    behind = L.Conv2D(2, 3)(L.ZeroPadding2D(((0, 2), (0, 2)))(inputs))
-    return keras.Model(inputs, L.Add()([before, behind]))
+    after = L.Conv2D(2, 3)(L.ZeroPadding2D(((0, 2), (0, 2)))(inputs))
+    return keras.Model(inputs, L.Add()([before, after]))
 
 
 def ours():
@@ -160,7 +160,7 @@ def test_what_turns_a_picture_round_is_not_guessed():
 
 
 def test_windows_grow_by_the_jump():
-    (axis,) = picture([100]).axes
+    (axis,) = image_field([100]).axes
     found = axis.windowed(49, 3, stride=2).windowed(23, 5, stride=2)
     assert (found.size, found.jump, found.places) == (11, Fraction(4), 23)
     assert found.collapsed().size == 11 + 22 * 4

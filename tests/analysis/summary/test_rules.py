@@ -1,4 +1,4 @@
-"""Multiply-adds by kind of layer: of kernels of ones on ones, the sum of what comes out."""
+"""Multiply-adds by kind of layer: for kernels and inputs of ones, the sum of the outputs."""
 
 import keras
 import numpy as np

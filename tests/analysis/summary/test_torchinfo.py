@@ -1,4 +1,4 @@
-"""Our totals beside those of torchinfo, for the same networks in torchvision."""
+"""Our totals compared with torchinfo's for the same networks in torchvision."""
 
 from functools import partial
 
@@ -31,11 +31,11 @@ TWINS = sorted(
     & set(torchvision.models.list_models(module=torchvision.models))
 )
 OBJECT = 64
-"""Bytes of the Python object around the inputs, which torchinfo adds to theirs."""
+"""Bytes that torchinfo adds to the inputs for the Python object around them."""
 
 
 def theirs(name: str, batch: int):
-    """torchinfo on a network whose tensors have shapes and no values."""
+    """torchinfo's summary of a network whose tensors have no values."""
     side = model_info(name).side
     options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
     with torch.device("meta"):

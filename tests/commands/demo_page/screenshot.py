@@ -1,4 +1,4 @@
-"""Draws docs/demo_page.png: the page in a real browser, after a picture was dropped."""
+"""Draws docs/demo_page.png: the page in a real browser, after an image was dropped on it."""
 
 import signal
 import subprocess
@@ -27,7 +27,7 @@ def main() -> None:
             browser.wait("document.querySelectorAll('#model option').length == 3")
             browser.type("#file", str(photographs.paths()[0]))
             browser.wait("document.querySelector('#heat').naturalWidth")
-            # The second time it is as fast as it stays.
+            # The second run has no warm-up in its time.
             browser.click("#classes li:first-child button")
             browser.run("document.activeElement.blur()")
             browser.wait("document.querySelector('#result').className == ''")

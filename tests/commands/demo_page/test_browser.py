@@ -1,4 +1,4 @@
-"""The page in a real browser, as a visitor uses it."""
+"""The demo page in a real browser, as a visitor uses it."""
 
 import headless_browser
 import photographs
@@ -92,7 +92,7 @@ def test_a_broken_file_gives_a_message_and_the_next_one_works(opened, tmp_path):
     broken.write_bytes(photographs.paths()[0].read_bytes()[:5000])
     opened.type("#file", str(broken))
     opened.wait("document.querySelector('#status.wrong')")
-    assert opened.run(f"return {STATUS}").startswith("<b>broken.png: can't be read as a picture: ")
+    assert opened.run(f"return {STATUS}").startswith("<b>broken.png: can't be read as an image: ")
     assert not opened.run(f"return {RESULT}")
     opened.type("#file", str(photographs.paths()[0]))
     opened.wait(f"{FIRST} == 'tiger cat'")
@@ -105,4 +105,4 @@ def test_a_file_that_is_too_large_gives_a_message(opened, tmp_path):
         file.truncate(20 * 2**20 + 1)
     opened.type("#file", str(large))
     opened.wait("document.querySelector('#status.wrong')")
-    assert opened.run(f"return {STATUS}") == "large.png: the file has more than 20 MiB"
+    assert opened.run(f"return {STATUS}") == "large.png: the file exceeds 20 MiB"

@@ -22,7 +22,7 @@ run = partial(running.run, cli.app)
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """A model of two classes that know their names."""
+    """A model with two named classes."""
     path = tmp_path_factory.mktemp("models") / "cats.keras"
     keras.utils.set_random_seed(1)
     network = keras_effnets.MobileNetV2(
@@ -65,7 +65,7 @@ def test_a_port_that_is_taken_is_named(file):
     assert err.count("\n") == 1
 
 
-def test_an_engine_that_is_none_is_refused(file):
+def test_an_unknown_engine_is_refused(file):
     code, _, err = run("serve-demo", file, "--engine", "steam")
     assert code == 2
     assert "engine='steam': expected one of" in err
@@ -74,7 +74,7 @@ def test_an_engine_that_is_none_is_refused(file):
 def test_two_models_of_one_name_are_refused(file):
     code, _, err = run("serve-demo", file, file)
     assert code == 2
-    assert "two of them are called the same" in err
+    assert "two of them have the same name" in err
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path):

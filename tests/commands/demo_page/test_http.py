@@ -1,4 +1,4 @@
-"""What the page's server answers, by HTTP on this machine."""
+"""The responses of the demo page's server."""
 
 import base64
 import http.client
@@ -25,7 +25,7 @@ TABBIES = {"tabby", "tiger cat", "Egyptian cat"}
 
 
 def ask(url, path, body=None, **values):
-    """Status and answer, in JSON."""
+    """Returns the status and the JSON answer."""
     address = f"{url}{path}?{urllib.parse.urlencode(values)}"
     try:
         with urllib.request.urlopen(address, body, timeout=120) as response:
@@ -71,7 +71,7 @@ def test_it_lists_the_networks(page):
     ]
 
 
-def test_a_cat_is_named(page, cat, viewers):
+def test_a_cat_is_named(page, cat, models):
     status, answer = ask(page, "/api/predict", cat, **LITE0)
     assert status == 200
     names = [each["name"] for each in answer["predictions"]]
@@ -80,7 +80,7 @@ def test_a_cat_is_named(page, cat, viewers):
     assert len(names) == 5
     assert scores == sorted(scores, reverse=True)
     model = keras_effnets.EfficientNetLite0()
-    preset = viewers["efficientnet_lite0"].preset
+    preset = models["efficientnet_lite0"].preset
     pixels = keras_effnets.load_image(cat, preset)
     expected = np.asarray(model(pixels[None], training=False))[0]
     indices = [each["index"] for each in answer["predictions"]]
@@ -89,11 +89,11 @@ def test_a_cat_is_named(page, cat, viewers):
     assert answer["milliseconds"] > 0
 
 
-def test_heat_is_where_grad_cam_says(page, cat, viewers):
+def test_heat_is_where_grad_cam_says(page, cat, models):
     status, answer = ask(page, "/api/heat", cat, **LITE0, class_index=282)
     assert status == 200
     model = keras_effnets.EfficientNetLite0()
-    pixels = keras_effnets.load_image(cat, viewers["efficientnet_lite0"].preset)
+    pixels = keras_effnets.load_image(cat, models["efficientnet_lite0"].preset)
     expected = keras_effnets.overlay(pixels, keras_effnets.grad_cam(model, pixels, 282))
     np.testing.assert_allclose(picture_of(answer["picture"]), np.asarray(expected), atol=1)
 
@@ -108,11 +108,11 @@ def test_logits_and_few_classes_become_shares(page, cat):
 @pytest.mark.parametrize(
     ("body", "values", "status", "message"),
     [
-        (b"no picture", LITE0, 400, "can't be read as a picture: not one of JPEG"),
-        (b"", LITE0, 400, "can't be read as a picture: the file is empty"),
-        (b"x", {"model": "unheard"}, 404, "there is no network 'unheard' here: efficientnet_lite0"),
+        (b"no picture", LITE0, 400, "can't be read as an image: not one of JPEG"),
+        (b"", LITE0, 400, "can't be read as an image: the file is empty"),
+        (b"x", {"model": "unheard"}, 404, "model='unheard': expected one of efficientnet_lite0"),
         (b"x", {}, 400, "model: Field required"),
-        (b"x" * (MAX_BYTES + 1), LITE0, 413, "the file has more than 20 MiB"),
+        (b"x" * (MAX_BYTES + 1), LITE0, 413, "the file exceeds 20 MiB"),
     ],
 )
 @pytest.mark.parametrize("path", ["/api/predict", "/api/heat"])
@@ -128,7 +128,7 @@ def test_what_is_wrong_is_said(path, body, values, status, message, page):
 def test_a_truncated_picture_gives_a_message(page, cat):
     status, answer = ask(page, "/api/predict", cat[: len(cat) // 2], **LITE0)
     assert status == 400
-    assert "can't be read as a picture" in answer["error"]
+    assert "can't be read as an image" in answer["error"]
 
 
 @pytest.mark.parametrize("class_index", [1000, -1, "cat"])
@@ -166,7 +166,7 @@ def test_more_connections_than_it_takes_are_refused_and_it_recovers(page):
             stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
         with pytest.raises(urllib.error.HTTPError, match="503"):
             urllib.request.urlopen(page, timeout=60)
-    for _ in range(600):  # until the server has seen that they are gone
+    for _ in range(600):  # until the server has noticed that they are closed
         with suppress(urllib.error.HTTPError), urllib.request.urlopen(page, timeout=60) as response:
             assert response.status == 200
             return
@@ -175,7 +175,7 @@ def test_more_connections_than_it_takes_are_refused_and_it_recovers(page):
 
 
 def test_requests_at_the_same_time_get_their_own_answers(page):
-    """Two networks, three pictures and a broken one, together and one by one."""
+    """Two networks, three images and a broken one: concurrent answers equal sequential ones."""
     pictures = [path.read_bytes() for path in photographs.paths()[:3]]
     wanted = [
         (path, body, {"model": model, **more})

@@ -140,7 +140,7 @@ def test_the_body_of_a_body_is_itself(small):
         ({"classes": 2.0}, r"classes=2\.0 is not an integer"),
         ({"classes": True}, "classes=True is not an integer"),
         ({"dropout": 1.0}, r"dropout=1\.0 is not in \[0, 1\)"),
-        ({"labels": ["a", "b"]}, r"labels=\['a', 'b'\] are 2, for classes=3"),
+        ({"labels": ["a", "b"]}, r"labels=\['a', 'b'\] are 2 names for classes=3"),
         ({"labels": "abc"}, "labels='abc' is one string"),
     ],
 )
@@ -153,7 +153,9 @@ def test_bad_input(small, options, message):
 def test_another_head_on_a_network_of_ours_is_refused(small):
     model = small("mobilenet_v1", include_top=False, pooling="avg")
     own = keras.Model(model.input, keras.layers.Dense(3)(model.output), name="own")
-    with pytest.raises(ValueError, match="model='own' ends neither in a classifier of ours"):
+    with pytest.raises(
+        ValueError, match="model='own' ends neither in a classifier of this package"
+    ):
         keras_effnets.reset_classifier(own, 5)
     with pytest.raises(ValueError, match="is not a network of keras_effnets"):
         keras_effnets.body(keras.Sequential([keras.Input((2,))]))

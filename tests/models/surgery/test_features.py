@@ -97,7 +97,7 @@ def test_a_dilated_network_ends_earlier(small, name):
     maps = keras_effnets.feature_extractor(model, (2, 3, 4)).output
     assert maps["level4"] is model.get_layer("top").output
     assert maps["level4"].shape[1:3] == (4, 4)
-    with pytest.raises(ValueError, match="has levels 1, 2, 3, 4 and not 5"):
+    with pytest.raises(ValueError, match="has levels 1, 2, 3, 4, not 5"):
         keras_effnets.feature_extractor(model)
 
 
@@ -116,5 +116,5 @@ def test_saved_and_loaded_it_gives_the_same_maps(small, tmp_path):
 
 @pytest.mark.parametrize("levels", [(), (2, 2)])
 def test_bad_levels(small, levels):
-    with pytest.raises(ValueError, match=r"levels=.* are not one or more different ones"):
+    with pytest.raises(ValueError, match=r"levels=.* must be one or more different levels"):
         keras_effnets.feature_extractor(small("mobilenet_v1"), levels)

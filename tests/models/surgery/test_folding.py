@@ -7,7 +7,7 @@ import structure
 from small_networks import enliven, living
 
 import keras_effnets
-from keras_effnets.export.parity import probe_pictures
+from keras_effnets.export.parity import probe_images
 from keras_effnets.layers import nested_layers
 from keras_effnets.models.surgery import fold_batch_norm
 
@@ -33,7 +33,7 @@ def test_every_family_answers_as_before(family):
     model = living(family, **LOGITS)
     before = [keras.ops.convert_to_numpy(weight.value) for weight in model.weights]
     folded = fold_batch_norm(model)
-    outputs = assert_same(model, folded, probe_pictures(model.input_shape[1:]))
+    outputs = assert_same(model, folded, probe_images(model.input_shape[1:]))
     assert np.ptp(outputs, axis=0).max() > 1e-3 * np.abs(outputs).max()
     for weight, value in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight.value), value)

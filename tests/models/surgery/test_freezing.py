@@ -201,8 +201,16 @@ def test_summary_counts_what_trains(small):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet", {"until": "stage9"}, "until='stage9' names no .*: stage1, .*stem.*classifier"),
-        ("alexnet", {"until": "stage1"}, "until='stage1' names no .* stage: stage2, stage3"),
+        (
+            "resnet",
+            {"until": "stage9"},
+            "until='stage9' is not a .*; there are stage1, .*stem.*classifier",
+        ),
+        (
+            "alexnet",
+            {"until": "stage1"},
+            "until='stage1' is not a .* stage; there are stage2, stage3",
+        ),
         ("resnet", {"until": 1.5}, r"until=1\.5 is neither a name nor a number in \[0, 1\]"),
         ("resnet", {"until": True}, "until=True is neither"),
         ("resnet", {"until": float("nan")}, "until=nan is neither"),

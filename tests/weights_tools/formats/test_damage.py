@@ -1,9 +1,9 @@
-"""Cut and damaged checkpoints: each is read as it was, or refused in one line, and never else.
+"""Cut and damaged checkpoints: each is read unchanged, or refused in one line.
 
-What a format can promise differs. The zip's index is guarded by checksums and by saying all twice:
-whatever byte of it is changed, nothing else is ever read. The legacy format and safetensors have
-no checksum, so a changed letter of a name makes another name: a conversion, which wants every name
-and shape to fit, refuses that; `TestLimits` holds what nothing can see.
+The formats differ in what they can promise. The zip's index is protected by checksums and
+redundancy: whichever byte of it changes, nothing else is ever read. The legacy format and
+safetensors have no checksums, so a changed letter makes another name; a conversion refuses that,
+because every name and shape must fit. `TestLimits` holds damage that nothing can detect.
 """
 
 import io
@@ -79,7 +79,7 @@ def flips(content: bytes, fmt: str, count: int, seed: int = 0) -> Iterator[tuple
 
 
 def contents(path: Path) -> dict[str, tuple[object, ...]] | None:
-    """All that a checkpoint gives, in its order, or None where it is refused as it should be."""
+    """Everything that a checkpoint holds, in order; None if it is refused in one line."""
     message = f"{path}: "
     try:
         tensors = read_checkpoint(path).tensors
@@ -121,12 +121,12 @@ class TestReader:
         assert outcomes["refused"] > FLIPS / 3, outcomes
 
     def test_any_name_can_be_read(self, tmp_path: Path, fmt: str) -> None:
-        """Else the refusals above would be worth nothing."""
+        """Otherwise the refusals above would prove nothing."""
         assert contents(save(network(), tmp_path / "good", fmt)) is not None
 
 
 class TestLimits:
-    """Damage that leaves a file which torch could have written so."""
+    """Damage that leaves a valid file, which nothing can detect."""
 
     def test_legacy_stride(self, tmp_path: Path) -> None:
         tensor = torch.arange(8.0).reshape(2, 4)
@@ -148,7 +148,7 @@ class TestLimits:
 
     @pytest.mark.parametrize("fmt", FORMATS)
     def test_numbers(self, tmp_path: Path, fmt: str) -> None:
-        """Only the zip has checksums of the numbers, and reads them all when asked to."""
+        """Only the zip has checksums of the numbers; `verify` reads them all."""
         tensor = torch.arange(8.0)
         path = save({"a": tensor}, tmp_path / "a", fmt)
         numbers = tensor.numpy().tobytes()
@@ -172,13 +172,12 @@ def weights() -> dict[str, "torch.Tensor"]:
     from keras_effnets.models.registry import get_builder
     from keras_effnets.plan.deferred import outline
     from keras_effnets.weights.names.rule import AXES
-    from weights_tools.rules import sources_of
 
     builder = get_builder(MODEL)
     shapes = outline(partial(builder, weights=None))
     generator = torch.Generator().manual_seed(2)
     tensors = {}
-    for rule in sources_of(builder.config)["torchvision"].rules(builder.config):
+    for rule in builder.config.spellings["torchvision"].rules(builder.config):
         shape = [0] * len(AXES[rule.kind])
         for axis, size in zip(AXES[rule.kind], shapes[rule.target], strict=True):
             shape[axis] = size
@@ -187,7 +186,7 @@ def weights() -> dict[str, "torch.Tensor"]:
 
 
 def converted(path: Path, out: Path) -> dict[str, bytes] | str:
-    """What `convert` writes, or the message with which it refuses."""
+    """The tensors that `convert` writes, or the message of its refusal."""
     from safetensors.numpy import load_file
 
     from weights_tools.convert import convert

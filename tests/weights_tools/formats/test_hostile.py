@@ -47,13 +47,13 @@ def extension() -> Iterator[None]:
 
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_the_frame_is_sound(tmp_path: Path, container: str) -> None:
-    """Else the tests below would see a refusal for another reason than theirs."""
+    """Otherwise the tests below could see a refusal for another reason."""
     arrays = read_checkpoint(write(tmp_path / "a.pth", container, state_dict())).tensors
     assert arrays["a"].tolist() == [1.0, 2.0]
 
 
-# Each is given a shell command that makes the canary, or Python that does; each is seen to work in
-# the standard unpickler first.
+# Each gets a shell command, or Python code, that creates the canary. Each is first shown to work in
+# the standard unpickler.
 LIVE: dict[str, tuple[str, Callable[[bytes, bytes], bytes]]] = {
     "os.system": ("posix.system", lambda sh, py: PROTO + b"cposix\nsystem\n" + sh + b"\x85R."),
     "eval": ("builtins.eval", lambda sh, py: PROTO + b"cbuiltins\neval\n" + py + b"\x85R."),
@@ -147,7 +147,7 @@ def test_code_is_refused(tmp_path: Path, container: str, case: str) -> None:
     def payload(canary: Path) -> bytes:
         return build(text(f"touch '{canary}'"), text(f"open({str(canary)!r}, 'w').close()"))
 
-    if case != "OBJ":  # whose standard implementation builds classes only
+    if case != "OBJ":  # the standard unpickler only builds classes by it
         pickle.loads(payload(tmp_path / "live"))
         assert (tmp_path / "live").exists(), "the payload does nothing even where it may"
 
@@ -161,7 +161,7 @@ def test_code_is_refused(tmp_path: Path, container: str, case: str) -> None:
 def test_every_legacy_pickle_is_guarded(tmp_path: Path, place: int) -> None:
     canary = tmp_path / "canary"
     payload = PROTO + b"cposix\nsystem\n" + text(f"touch '{canary}'") + b"\x85R."
-    # The magic number tells the format, so it must be there: as an item that is dropped.
+    # The magic number identifies the format, so it must be there: as an item that is dropped.
     payload = pickle.dumps(0x1950A86A20F9469CFC6C, 2)[:-1] + b"\x85" + payload[2:]
     path = tmp_path / "a.pth"
     path.write_bytes(legacy(*[b""] * place, payload))
@@ -234,13 +234,13 @@ def test_globals_are_refused_by_name(tmp_path: Path, container: str, name: str) 
         (b"ctorch._utils\n_rebuild_parameter\n(K\x01\x88NtR", "_rebuild_parameter with unusual"),
         (tensor(rest=b"\x89" + b"N" * 5), "_rebuild_tensor_v2 with unusual arguments"),
         (b"PX\n", "PERSID"),
-        (text("0") + b"Q", "no storage"),
-        (b"(U\x06modulectorch\nSize\nU\x010U\x03cpuK\x02tQ", "no storage"),
+        (text("0") + b"Q", "not a storage"),
+        (b"(U\x06modulectorch\nSize\nU\x010U\x03cpuK\x02tQ", "not a storage"),
         (b"(U\x07storagectorch\nSize\nU\x010U\x03cpuK\x02tQ", "storage 0"),
         (b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuJ\xff\xff\xff\xfftQ", "storage 0"),
         (
             STORAGE_ID + b"Q0(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x01tQ",
-            "described in two ways",
+            "two different descriptions",
         ),
         (
             text("a\nb\x1b[2J") + b"\x85q\x010" + b"\x8c\x02\n\t\x8c\x01a\x93",
@@ -249,12 +249,12 @@ def test_globals_are_refused_by_name(tmp_path: Path, container: str, name: str) 
         (b"\x96" + bytes(8), "BYTEARRAY8"),
         (b"\x97", "NEXT_BUFFER"),
         (b"S'\\d'\n", "STRING"),
-        (b"\xff", "no opcode"),
+        (b"\xff", "not an opcode"),
         (b"cpos\\ix\nsystem\n", "pos\\ix.system"),
         (b"h\x63", "99"),
         (b"\x8c\x05posix)\x93", "not a string"),
-        (b"K\x01K\x02a", "not a list"),
-        (b"K\x01K\x02K\x03s", "not a dict"),
+        (b"K\x01K\x02a", "that is not a list"),
+        (b"K\x01K\x02K\x03s", "that is not a dict"),
         (b"}(K\x01u", "damaged"),
         (b"t", "damaged"),
     ],
@@ -423,7 +423,7 @@ class TestZipBombs:
         assert peak_of(path) < 4 << 20
 
     def test_storages(self, tmp_path: Path) -> None:
-        """Many entries, each of which alone would be let through."""
+        """Many entries, each of which alone would be accepted."""
         path = tmp_path / "a.pth"
         count = 4 << 20
         items = b""

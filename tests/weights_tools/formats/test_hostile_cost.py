@@ -1,4 +1,4 @@
-"""Hostile checkpoints, each read in a process that measures: what it names, takes and leaves.
+"""Hostile checkpoints, read in a process that measures the error, the time and the memory.
 
 The limits are the package's promise: every one is refused within 2 seconds and 200 MB, and the
 file that it was to make, the canary, is not there. Seconds are the process's own, so that a busy
@@ -33,8 +33,8 @@ def alone(value: bytes) -> bytes:
     return PROTO + value + b"."
 
 
-# What runs Python or a shell, and what it is refused for. Each gets the code as a pickled string:
-# Python that makes the canary.
+# Payloads that run Python or a shell, and the reason of the refusal. Each gets a pickled string:
+# Python code that creates the canary.
 CODE: dict[str, tuple[str, Payload]] = {
     "os.system": ("os.system", lambda py: alone(call("os.system", shell(py)))),
     "posix.system": ("posix.system", lambda py: alone(call("posix.system", shell(py)))),
@@ -115,7 +115,7 @@ CODE: dict[str, tuple[str, Payload]] = {
         lambda py: alone(b"(U\x07storage" + call("builtins.exec", py) + b"U\x010U\x03cpuK\x02tQ"),
     ),
     "a persistent id of a module": (
-        "no storage",
+        "not a storage",
         lambda py: alone(b"(U\x06moduleNNNtQ"),
     ),
     "a persistent id in text": ("PERSID", lambda py: alone(b"Pbuiltins.exec\n")),
@@ -217,7 +217,7 @@ for _name in (
         lambda py, name=_name: state_dict(before=text("x") + call(name, py) + b"s"),
     )
 
-# What fills the memory or takes for ever, and the limit that stops it.
+# Payloads that fill the memory or never end, and the limit that stops them.
 BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "opcodes that do nothing": ("opcodes", lambda: alone(b"N0" * 400_000)),
     "lists": ("opcodes", lambda: alone(b"]" * 600_000)),
@@ -303,7 +303,7 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
 CHILD = """
 import json, resource, sys, time
 from pathlib import Path
-from weights_tools.checkpoint import CheckpointError, read_checkpoint
+from weights_tools.formats.checkpoint import CheckpointError, read_checkpoint
 
 def peak():  # of this process's own memory: ru_maxrss begins with its parent's
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -326,7 +326,7 @@ for path in files:
 
 
 def shell(py: bytes) -> bytes:
-    """The same as a shell's command; `py` is a pickled string."""
+    """The same as a shell command; `py` is a pickled string."""
     return text(f"{sys.executable} -c '{pickle.loads(PROTO + py + b'.')}'")
 
 
@@ -337,7 +337,7 @@ def make_canary(canary: Path) -> bytes:
 def measured(folder: Path, files: list[Path]) -> list[tuple[str | None, float, float]]:
     """The message, seconds and bytes of memory of each file, read one after another.
 
-    The peak never sinks: what is said of the last file holds for all before it.
+    The peak never decreases: the last file's figure is a bound for all before it.
     """
     good = write(folder / "good.pth", "zip", state_dict())
     result = subprocess.run(
@@ -409,7 +409,7 @@ def zip_of(path: Path, **entries: bytes) -> Path:
 
 
 def many_entries(path: Path) -> Path:
-    """A directory of a million entries, all of them one and the same empty one."""
+    """A directory of a million entries, all of which are the same empty one."""
     local = b"PK\x03\x04" + bytes(26)
     central = (b"PK\x01\x02" + bytes(42)) * 1_000_000
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 65535, 65535, 0xFFFFFFFF, len(local), 0)

@@ -1,4 +1,4 @@
-"""Keras's files, read without Keras: one spelling for all layouts, and no trust in any."""
+"""Keras's files, read without Keras: the same names for all layouts, and no trust in any file."""
 
 import json
 import random
@@ -41,7 +41,7 @@ def small_body() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
-    """A small network within another, trained, partly frozen."""
+    """A small network inside another, trained and partly frozen."""
     body = small_body()
     outer = keras.Sequential(
         [body, layers.GlobalAveragePooling2D(), layers.Dense(2, name="head")], name="outer"
@@ -135,7 +135,7 @@ def test_one_of_gamma_and_beta_is_named_where_the_config_tells(tmp_path):
 
 
 def without_names(source: Path, target: Path) -> None:
-    """As older versions wrote it: groups that do not say which layer they are."""
+    """Copies a file as older versions of Keras wrote it, without the groups' layer names."""
     shutil.copy(source, target)
     with h5py.File(target, "a") as file:
         file.visititems(lambda _, item: item.attrs.pop("name", None))
@@ -178,7 +178,7 @@ def test_weights_in_several_files_are_refused(model, tmp_path):
     model.save_weights(index, max_shard_size=1)
     (shard,) = tmp_path.glob("*.weights.h5")
     for path in (index, shard):
-        assert "several files: not supported" in error_of(path)
+        assert "several files that hold the weights: not supported" in error_of(path)
 
 
 def archive_of(path: Path, members: dict[str, bytes]) -> Path:
@@ -191,9 +191,9 @@ def archive_of(path: Path, members: dict[str, bytes]) -> Path:
 @pytest.mark.parametrize(
     ("members", "reason"),
     [
-        ({"config.json": b"{}", "model.weights.npz": b""}, "model.weights.npz: not supported"),
-        ({"config.json": b"{}"}, "has no model.weights.h5, but no weights"),
-        ({"config.json": b"[]", "model.weights.h5": b""}, "config.json is no JSON object"),
+        ({"config.json": b"{}", "model.weights.npz": b""}, "model.weights.npz): not supported"),
+        ({"config.json": b"{}"}, "has no model.weights.h5 (found no weights)"),
+        ({"config.json": b"[]", "model.weights.h5": b""}, "config.json is not a JSON object"),
         ({"config.json": b"{}", "model.weights.h5": b"\x89HDF"}, "damaged or truncated"),
         ({"config.json": b"[" * 100_000, "model.weights.h5": b""}, "damaged or truncated"),
     ],
@@ -269,19 +269,19 @@ def twice(file, folder):
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (soft_link, "is a link to elsewhere"),
-        (external_link, "is a link to elsewhere"),
-        (virtual_dataset, "its values in another file"),
-        (external_storage, "its values in another file"),
+        (soft_link, "is a soft or external link"),
+        (external_link, "is a soft or external link"),
+        (virtual_dataset, "stores its values in another file"),
+        (external_storage, "stores its values in another file"),
         (loop, "linked twice"),
         (strings, "has dtype object: not supported"),
         (references, "has dtype object: not supported"),
         (compound, "not supported"),
         (nothing, "has no values"),
-        (named_type, "no tensor"),
+        (named_type, "not a tensor"),
         (compressed_air, "over 4 times that: refused"),
         (never_written, "over 4 times that: refused"),
-        (twice, "two tensors that are called 'good/kernel'"),
+        (twice, "two tensors named 'good/kernel'"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -310,7 +310,7 @@ def test_compressed_and_chunked_weights_are_read(tmp_path):
 def test_other_hdf5_is_not_taken_for_keras(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file.attrs["title"] = "measurements"
-    assert "not one of Keras's" in error_of(tmp_path / "other.h5")
+    assert "Keras did not write it" in error_of(tmp_path / "other.h5")
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

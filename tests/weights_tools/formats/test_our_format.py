@@ -34,7 +34,7 @@ def read(path):
 
 
 def change_header(path, change):
-    """Lets `change` edit the parsed header, and leaves the tensors' bytes as they are."""
+    """Edits the parsed header by `change` and keeps the tensors' bytes."""
     content = path.read_bytes()
     end = 8 + struct.unpack("<Q", content[:8])[0]
     header = json.loads(content[8:end])
@@ -80,7 +80,7 @@ def test_swapped_names_are_refused(tmp_path):
         header["a"], header["b"] = header["b"], header["a"]
 
     change_header(path, swap)
-    with pytest.raises(ValueError, match="a was changed or damaged"):
+    with pytest.raises(ValueError, match="b was changed or damaged"):
         read(path)
 
 
@@ -117,7 +117,7 @@ def saved(request, tmp_path_factory):
 
 
 def change_one_weight(path, folder):
-    """A copy with one number of the stem's kernel changed, the file itself being in order."""
+    """Writes a valid copy in which one number of the stem's kernel is changed."""
     changed = folder / path.name
     weights = folder / "weights.h5"
     if path.name.endswith(".keras"):

@@ -1,4 +1,4 @@
-"""Whatever torch writes is read as torch.load(weights_only=True) reads it, bit for bit."""
+"""Files that torch writes are read as torch.load(weights_only=True) reads them, bit for bit."""
 
 import io
 import json
@@ -32,7 +32,7 @@ BARE = (
     *("uint16", "uint32", "uint64"),
     *("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu"),
 )
-"""Dtypes of which only the zip format has tensors: torch can't write them into the other."""
+"""Dtypes that torch can only write to the zip format."""
 SAVED = [
     *((dtype, fmt) for fmt in FORMATS for dtype in TYPED),
     *((dtype, "torch zip") for dtype in BARE),
@@ -53,7 +53,7 @@ LAYOUTS: dict[str, Callable[["torch.Tensor"], "torch.Tensor"]] = {
 
 
 def random_bits(dtype: str) -> "torch.Tensor":
-    """NaN of every payload, infinities and denormal numbers among them."""
+    """Random bits, including NaN of every payload, infinities and denormal numbers."""
     kind = getattr(torch, dtype)
     generator = torch.Generator().manual_seed(11)
     size = 3 * 4 * 7 * kind.itemsize
@@ -118,7 +118,7 @@ def test_safetensors_narrower_than_a_byte(tmp_path: Path, code: str) -> None:
 
 
 def assert_only_torch_reads(path: Path, reason: str) -> None:
-    """For what torch reads and nobody should rely on."""
+    """For files that torch reads although they should not be relied on."""
     torch.load(path, weights_only=True)
     with pytest.raises(CheckpointError, match=reason):
         read_checkpoint(path)
@@ -142,7 +142,7 @@ class TestByteOrders:
 
     @pytest.mark.parametrize("dtype", ["uint16", "uint32", "uint64"])
     def test_big_without_a_storage_class(self, tmp_path: Path, dtype: str) -> None:
-        """Torch forgets to swap these, so that what it gives is not what was saved."""
+        """torch does not swap these, so its values differ from those that were saved."""
         path = rezip(save({"a": random_bits(dtype)}, tmp_path / "a.pth"), byteorder=b"big")
         assert_only_torch_reads(path, f"holds {dtype} numbers in big-endian order")
 
@@ -152,7 +152,7 @@ class TestByteOrders:
         assert_equals_torch(path, "torch zip")
 
     def test_legacy_is_always_little(self, tmp_path: Path) -> None:
-        """Big-endian machines swap while they write, and say in the file what they are."""
+        """Big-endian machines too write little-endian numbers, whatever the file says."""
         path = save({"a": random_bits("float32")}, tmp_path / "a.pth", "torch legacy")
         content = path.read_bytes()
         assert content.count(b"little_endianq\x02\x88") == 1
@@ -184,7 +184,7 @@ class TestRebuilders:
         assert len(assert_equals_torch(save(state, tmp_path / "a.pth", fmt), fmt).tensors) == 4
 
     def test_nothing_but_views(self, tmp_path: Path, fmt: str) -> None:
-        """A storage of which no tensor shows all."""
+        """A storage that no tensor covers completely."""
         base = torch.arange(100.0)
         state = {"a": base[10:20], "b": base[50::7]}
         assert_equals_torch(save(state, tmp_path / "a.pth", fmt), fmt)
@@ -259,7 +259,7 @@ class TestChecksums:
         read_checkpoint(without_checksums, verify=True)
 
     def test_moved_data_without_a_checksum(self, without_checksums: Path) -> None:
-        """Where an entry's data begins is told by the length of its extra field alone."""
+        """Only the length of the extra field tells where an entry's data begins."""
         content = bytearray(without_checksums.read_bytes())
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             header = archive.getinfo("a/data/0").header_offset
@@ -274,7 +274,7 @@ class TestChecksums:
         content = bytearray(path.read_bytes())
         content[content.index(random_bits("float32").numpy().tobytes()) + 5] ^= 1
         path.write_bytes(content)
-        read_checkpoint(path)  # which reads only what describes the tensors
+        read_checkpoint(path)  # reads only the description of the tensors
         with pytest.raises(CheckpointError, match=r"'a/data/0' is damaged: it differs"):
             read_checkpoint(path, verify=True)
 
@@ -315,7 +315,7 @@ class TestWrappers:
         ],
     )
     def test_prefix(self, tmp_path: Path, prefix: str) -> None:
-        """As Lightning saves: a state dict beside much else, under the name of an attribute."""
+        """As Lightning saves: a state dict among other entries, prefixed by an attribute's name."""
         state = {f"{prefix}{name}": torch.ones(1) for name in ("features.0", "classifier.bias")}
         other = {"epoch": 1, "pytorch-lightning_version": "2.5", "hyper_parameters": {"lr": 0.1}}
         path = save({"state_dict": state, **other}, tmp_path / "a.pth")
@@ -336,7 +336,7 @@ class TestWrappers:
 
 
 def test_pickles_of_other_values(tmp_path: Path) -> None:
-    """What stands beside the weights may be anything plain."""
+    """Values other than the weights may be of any plain type."""
     state = {"a": torch.ones(1), "n": None, "t": (1, (2.5, "x")), "l": [[], True], "i": 1 << 70}
     for fmt in FORMATS:
         checkpoint = read_checkpoint(save(state, tmp_path / "a.pth", fmt))

@@ -1,4 +1,4 @@
-"""What our writer makes of tensors, torch would have made: compared byte for byte, and loaded."""
+"""Our writer's files equal torch.save's byte for byte, and torch loads them."""
 
 import io
 import pickle
@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="what torch makes of the files is what counts here")
+torch = pytest.importorskip("torch", reason="torch loads the files that are written here")
 
 from torch.utils.serialization import config  # noqa: E402
 
@@ -76,7 +76,7 @@ def case(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
 def test_every_byte_up_to_the_directory_is_torchs(case, tmp_path):
     buffer = io.BytesIO()
     torch.save(OrderedDict((name, as_torch(tensor)) for name, tensor in case.items()), buffer)
-    # Torch ends with an entry that identifies the file, and ours has no need of one.
+    # torch ends with an entry that identifies the file; we do not write it.
     with zipfile.ZipFile(buffer) as archive:
         end = archive.getinfo("archive/.data/serialization_id").header_offset
     ours = write(tmp_path / "ours.pth", case).read_bytes()
@@ -124,7 +124,7 @@ def test_storages_are_aligned_and_checksums_right(case, tmp_path):
             assert start % 64 == 0
             stored = content[start : start + entry.file_size]
             assert zlib.crc32(stored) == entry.CRC
-            if stored:  # what follows it, for whoever reads from front to back
+            if stored:  # followed by a descriptor, for readers that stream the file
                 descriptor = content[start + len(stored) :][:16]
                 assert descriptor[:8] == b"PK\7\10" + entry.CRC.to_bytes(4, "little")
                 assert descriptor[8:] == len(stored).to_bytes(4, "little") * 2
@@ -160,7 +160,7 @@ def test_tensors_of_any_size_are_described():
             return OrderedDict if name == "OrderedDict" else lambda *arguments: arguments
 
     sides = [200, 70_000, 3_000_000_000, 2**40]
-    outlines = {f"{side}": ("ByteStorage", (2, side)) for side in sides}
+    outlines = {f"{side}": ("uint8", (2, side)) for side in sides}
     found = Arguments(io.BytesIO(state_dict_pickle(outlines))).load()
     assert [found[f"{side}"][:4] for side in sides] == [
         (2 * side, 0, (2, side), (side, 1)) for side in sides
@@ -187,7 +187,7 @@ def test_an_unknown_dtype_is_refused(tmp_path):
 @pytest.mark.parametrize(("limit", "value"), [("_MAX_BYTES", 8000), ("_MAX_ENTRIES", 6)])
 def test_what_a_plain_archive_cannot_hold_is_refused(limit, value, tmp_path, monkeypatch):
     monkeypatch.setattr(torch_writer, limit, value)
-    with pytest.raises(ValueError, match="the tensors up to data/1 are"):
+    with pytest.raises(ValueError, match="the tensors up to data/1 take"):
         write(tmp_path / "ours.pth", {"a": numbers(100), "b": numbers(2000), "c": numbers(1)})
     assert list(tmp_path.iterdir()) == []
 

@@ -76,7 +76,7 @@ def test_dots_within_a_name(tmp_path: Path) -> None:
 
 def test_unprintable_name(tmp_path: Path) -> None:
     path = write(tmp_path / "a.pth", PICKLE, STORAGE, ("archive/\x1b[2J", b"x"))
-    assert r"'archive/\x1b[2J', not a printable name" in refusal(path)
+    assert r"'archive/\x1b[2J', whose name is not printable" in refusal(path)
 
 
 class TestSizes:
@@ -111,7 +111,7 @@ class TestSizes:
 
     def test_two_sizes(self, tmp_path: Path) -> None:
         path = change(write(tmp_path / "a.pth", PICKLE, STORAGE), STORAGE[0], 24, "<L", 4)
-        assert "'archive/data/0' is damaged: it has two sizes" in refusal(path)
+        assert "'archive/data/0' is damaged: its two sizes differ" in refusal(path)
 
     @pytest.mark.parametrize("compressed", [False, True])
     @pytest.mark.parametrize("length", [0, 4, 7])
@@ -127,7 +127,7 @@ class TestSizes:
         path = write(tmp_path / "a.pth", PICKLE, storage, compressed=True)
         assert "should have 2 times 4" in refusal(path)
         message = refusal(change(path, storage[0], 24, "<L", 8))
-        assert "'archive/data/0' is damaged: it inflates to another size" in message
+        assert "'archive/data/0' is damaged: it decompresses to another size" in message
 
 
 class TestPlaces:
@@ -136,19 +136,19 @@ class TestPlaces:
         with zipfile.ZipFile(path) as archive:
             other = archive.getinfo(PICKLE[0]).header_offset
         message = refusal(change(path, STORAGE[0], 42, "<L", other))
-        assert "'archive/data/0' is damaged: its header is another's" in message
+        assert "'archive/data/0' is damaged: its header has another name" in message
 
-    def test_place_behind_the_end(self, tmp_path: Path) -> None:
+    def test_place_after_the_end(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.pth", PICKLE, STORAGE)
         assert "more than the file can hold" in refusal(change(path, STORAGE[0], 42, "<L", 1 << 30))
 
     @pytest.mark.parametrize("name", [PICKLE[0], STORAGE[0]])
     def test_checksum(self, tmp_path: Path, name: str) -> None:
-        """Of a storage too, since the standard library repeats nothing behind the data."""
+        """Storages are checked too, because zipfile writes no descriptor after the data."""
         path = change(write(tmp_path / "a.pth", PICKLE, STORAGE), name, 16, "<L", zlib.crc32(b"x"))
         assert f"{name!r} is damaged: it differs from its checksum" in refusal(path)
 
-    def test_bytes_behind_the_end(self, tmp_path: Path) -> None:
+    def test_bytes_after_the_end(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.pth", PICKLE, STORAGE)
         path.write_bytes(path.read_bytes() + b"x")
         assert "truncated or damaged zip archive" in refusal(path)
@@ -178,7 +178,7 @@ class TestPlaces:
 
 
 def in_long_form(path: Path, **changes: int) -> Path:
-    """Rewrites an archive's end as for one of any size, which torch writes always."""
+    """Rewrites an archive's end in zip64's form, which torch always writes."""
     content = path.read_bytes()
     body, end = content[:-22], struct.unpack("<4s4H2LH", content[-22:])
     facts = {"count": end[4], "size": end[5], "begin": end[6], "record": len(body)} | changes
@@ -211,4 +211,4 @@ def test_long_form_against_the_short_one(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     struct.pack_into("<2H", content, len(content) - 14, 1, 1)
     path.write_bytes(content)
-    assert "its end is not as it should be" in refusal(path)
+    assert "its end record is invalid" in refusal(path)

@@ -1,4 +1,4 @@
-"""Mistakes made on purpose, and whether the first sublayer that they change is named."""
+"""Deliberate mistakes: the first sublayer that each of them changes is named."""
 
 import json
 import sys
@@ -25,9 +25,11 @@ import keras_effnets  # noqa: E402
 from weights_tools import cli  # noqa: E402
 from weights_tools.convert import convert  # noqa: E402
 from weights_tools.formats.our_format import write_weights_file  # noqa: E402
-from weights_tools.verify import examine, verify  # noqa: E402
-from weights_tools.verify import recording as recorded  # noqa: E402
-from weights_tools.verify import reference_run as reference  # noqa: E402
+from weights_tools.verify import (  # noqa: E402
+    examine,
+    recording,
+    verify,
+)
 from weights_tools.verify.activations import (  # noqa: E402
     LOGITS,
     MEANS,
@@ -38,8 +40,10 @@ from weights_tools.verify.activations import (  # noqa: E402
     error,
     step,
 )
+from weights_tools.verify.recording import read_reference, write_reference  # noqa: E402
+from weights_tools.verify.reference_run import run_reference  # noqa: E402
 from weights_tools.verify.result import Verification  # noqa: E402
-from weights_tools.verify.shown_pictures import drawn  # noqa: E402
+from weights_tools.verify.shown_images import drawn  # noqa: E402
 
 SIDE = 96
 LITE0 = "efficientnet_lite0"
@@ -75,7 +79,7 @@ class Case:
         elif name == SMALL:
             alive = plain.reference(name, SIDE)
         elif name == LITE0:
-            pytest.importorskip("efficientnet_lite_pytorch", reason="the peer of Lite is missing")
+            pytest.importorskip("efficientnet_lite_pytorch", reason="Lite's library is missing")
             alive = living.efficientnet_lite_reference("efficientnet-lite0", SIDE)
         else:
             alive = living.efficientnet_reference(name, SIDE)
@@ -83,12 +87,12 @@ class Case:
         torch.save(alive.state_dict, self.checkpoint)
         self.converted = folder / f"{name}.safetensors"
         convert(self.checkpoint, name, self.converted)
-        self.reference = reference.run_reference(self.checkpoint, name, drawn(), side=SIDE)
+        self.reference = run_reference(self.checkpoint, name, drawn(), side=SIDE)
         self.record = folder / f"{name}.npz"
-        recorded.write_reference(self.reference, self.record)
+        write_reference(self.reference, self.record)
 
     def network(self, file: Path) -> keras.Model:
-        """Of a file, for pictures of the reference's side."""
+        """Loads a file's network at the reference's input size."""
         return keras_effnets.create_model(
             self.name, weights=file, input_shape=(SIDE, SIDE, 3), classifier_activation=None
         )
@@ -121,7 +125,7 @@ def v2(cases):
 
 @pytest.fixture
 def small(cases):
-    """Where it matters little which network it is."""
+    """For tests in which any network will do."""
     return cases(SMALL)
 
 
@@ -155,8 +159,8 @@ def test_a_right_conversion_agrees_everywhere(cases, name):
     assert found.spread >= 0.1
     assert found.noise <= 5e-5
     assert found.top1_agreement == 1
-    assert not [note for note in found.notes if "alive" in note]
-    # A convolution's input and output and a norm's output, of every one that has weights.
+    assert not [note for note in found.notes if "hardly depend" in note]
+    # The input and output of every convolution, and the output of every norm with weights.
     variables = {path.rpartition("/")[0] for path in case.reference.digests}
     assert {each.name.partition(":")[0] for each in found.sublayers} == {
         *variables,
@@ -208,7 +212,7 @@ def test_a_corrupt_tensor_is_named(cases, tmp_path, name, tensor):
     assert (found.first.sublayer, found.first.side) == (sublayer, "output")
     assert found.first.tensors == (variable,)
     assert found.first.before <= 1e-4 < found.first.after
-    assert f"its {variable} is not the original's" in found.first.reason
+    assert f"its {variable} differs from the original's" in found.first.reason
 
 
 def test_of_two_swapped_tensors_the_earlier_is_named(v2, tmp_path):
@@ -256,7 +260,7 @@ def test_a_missing_skip_is_between_two_sublayers(v2):
     mutant = compare.missing_skip(v2.network(v2.converted))
     found = examine(mutant, v2.reference)
     assert "stage2_block1/project/norm still agrees" in found.first.reason
-    assert "a skip" in found.first.reason
+    assert "gate, skip or pooling between them differs" in found.first.reason
 
 
 def test_a_whole_model_is_run_as_it_was_saved(v2, tmp_path):
@@ -264,7 +268,7 @@ def test_a_whole_model_is_run_as_it_was_saved(v2, tmp_path):
     compare.epsilon(v2.network(v2.converted)).save(file)
     found = verify(file, v2.name, against=v2.record)
     assert found.first.sublayer == "stem/norm"
-    assert "its tensors are the original's" in found.first.reason
+    assert "its tensors equal the original's" in found.first.reason
 
 
 def test_another_profile_in_the_header_is_noticed(v2, tmp_path):
@@ -276,13 +280,13 @@ def test_another_profile_in_the_header_is_noticed(v2, tmp_path):
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
-    """The real EfficientNet-Lite0, converted; and its reference, recorded at another side."""
-    pytest.importorskip("efficientnet_lite_pytorch", reason="the peer of Lite is missing")
+    """The real EfficientNet-Lite0, converted, and its reference, recorded at another input size."""
+    pytest.importorskip("efficientnet_lite_pytorch", reason="Lite's library is missing")
     folder = tmp_path_factory.mktemp("real")
     file, record = folder / "a.safetensors", folder / "a.npz"
     convert(pretrained.checkpoint(), LITE0, file)
-    kept = reference.run_reference(pretrained.checkpoint(), LITE0, drawn(), side=SIDE)
-    recorded.write_reference(kept, record)
+    kept = run_reference(pretrained.checkpoint(), LITE0, drawn(), side=SIDE)
+    write_reference(kept, record)
     return file, record
 
 
@@ -307,7 +311,7 @@ def test_another_preset_in_the_header_is_noticed(real, tmp_path, change, named):
 
 def test_the_real_checkpoint_agrees_on_real_photographs(real):
     photos = photographs.paths()
-    # The original is neither given nor beside the file, but published.
+    # The original is neither given nor next to the file, but published.
     found = verify(real[0], LITE0, pictures=photos)
     assert found.ok
     assert found.weights_set == "EFFICIENTNET_PYTORCH"
@@ -344,19 +348,19 @@ def test_a_reference_that_is_not_alive_is_noted(tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = living.import_torchvision().models.efficientnet_b0()
-        module.classifier[1].reset_parameters()  # or its logits all but vanish
+        module.classifier[1].reset_parameters()  # or its logits would be almost 0
     path = tmp_path / "dead.pth"
     torch.save(module.state_dict(), path)
     found = verify(path, "efficientnet_b0", side=64)
     assert found.spread < 0.1
-    assert any("not alive" in note for note in found.notes)
+    assert any("hardly depend on the image" in note for note in found.notes)
 
 
 def test_another_original_is_noted(small, tmp_path):
     file = edited(small.converted, tmp_path / "a.safetensors", source_sha256="0" * 64)
     found = verify(file, small.name, against=small.record)
     assert found.ok
-    assert any("comes from the checkpoint 00000000" in note for note in found.notes)
+    assert any("converted from checkpoint 00000000" in note for note in found.notes)
 
 
 def test_the_tolerance_decides(small):
@@ -367,7 +371,7 @@ def test_the_tolerance_decides(small):
 
 def test_a_record_finds_what_the_original_finds(v2, tmp_path):
     path = v2.record
-    read = recorded.read_reference(path)
+    read = read_reference(path)
     assert read.points.keys() == v2.reference.points.keys()
     for point, seen in v2.reference.points.items():
         assert read.points[point].shape == seen.shape
@@ -388,17 +392,17 @@ def test_a_record_is_for_one_model_and_its_pictures(small):
     path = small.record
     with pytest.raises(ValueError, match="is a reference for squeezenet1_1, not efficientnet_b0"):
         verify(small.converted, "efficientnet_b0", against=path)
-    with pytest.raises(ValueError, match="its own pictures"):
+    with pytest.raises(ValueError, match="its own images"):
         verify(small.converted, small.name, against=path, pictures=["a.png"])
-    with pytest.raises(ValueError, match=r"side=64: .* recorded at 96"):
+    with pytest.raises(ValueError, match=r"side=64, but .* recorded at 96"):
         verify(small.converted, small.name, against=path, side=64)
 
 
 def test_damaged_records_are_refused(small, tmp_path, monkeypatch):
     whole = tmp_path / "whole.npz"
     few = {point: small.reference.points[point] for point in (PREPARED, MEANS)}
-    recorded.write_reference(replace(small.reference, points=few), whole)
-    assert recorded.read_reference(whole).points.keys() == few.keys()
+    write_reference(replace(small.reference, points=few), whole)
+    assert read_reference(whole).points.keys() == few.keys()
     data = whole.read_bytes()
     path = tmp_path / "bad.npz"
     about = json.loads(np.load(whole)["about"].tobytes())
@@ -421,13 +425,13 @@ def test_damaged_records_are_refused(small, tmp_path, monkeypatch):
         lambda: with_about(digests=[]),
     ):
         spoil()
-        with pytest.raises(ValueError, match=r"bad\.npz: is no whole reference"):
-            recorded.read_reference(path)
+        with pytest.raises(ValueError, match=r"bad\.npz: is not a valid reference"):
+            read_reference(path)
     with pytest.raises(FileNotFoundError):
-        recorded.read_reference(tmp_path / "missing.npz")
-    monkeypatch.setattr(recorded, "MAX_BYTES", 10_000)
+        read_reference(tmp_path / "missing.npz")
+    monkeypatch.setattr(recording, "MAX_BYTES", 10_000)
     with pytest.raises(ValueError, match="it would unpack to"):
-        recorded.read_reference(whole)
+        read_reference(whole)
 
 
 @pytest.mark.parametrize("shape", [(48, 48, 96), (7, 7, 1280), (224, 224, 3), (97, 97, 32), (5,)])
@@ -487,11 +491,11 @@ def test_the_drawn_pictures_are_unlike_and_the_same_every_time():
 )
 def test_other_libraries_are_references_too(package, name, theirs, tmp_path):
     living.import_torchvision()
-    library = pytest.importorskip(package.removesuffix("_tf"), reason="the peer is not installed")
+    library = pytest.importorskip(package.removesuffix("_tf"), reason="it is not installed")
     make = library.EfficientNet.from_name if "-" in theirs else library.create_model
     path = tmp_path / "a.pth"
     torch.save(make(theirs).state_dict(), path)
-    found = reference.run_reference(path, name, drawn()[:1], side=64, source=package)
+    found = run_reference(path, name, drawn()[:1], side=64, source=package)
     assert found.name.startswith(package.removesuffix("_tf"))
     assert found.points.keys() >= {"stem/conv:input", "stem/norm:output", LOGITS}
     assert found.side == 64
@@ -501,7 +505,7 @@ def test_the_command_agrees(v2):
     code, out, err = run("verify", v2.converted, "-m", v2.name, "--side", 64)
     assert (code, err) == (0, "")
     assert "reference  torchvision " in out
-    assert "same for 100% of the pictures" in out
+    assert "same for 100% of the images" in out
     assert [line.split()[0] for line in out.splitlines() if line.startswith("stage")] == PARTS[1:-1]
     assert "agrees: all " in out
 
@@ -515,7 +519,10 @@ def test_the_command_names_what_differs(v2, tmp_path):
     file = edited(v2.converted, tmp_path / "a.safetensors", corrupt)
     code, out, err = run("verify", file, "-m", v2.name, "--against", v2.record)
     assert (code, err) == (1, "")
-    assert "differs first at stage5_block1/expand/conv: same input, other output: its kernel" in out
+    assert (
+        "differs first at stage5_block1/expand/conv: same input, different output: its kernel"
+        in out
+    )
     states = {line.split()[0]: line.split()[-1] for line in out.splitlines() if "e-0" in line}
     assert states["stage4"] == "ok"
     assert states["stage6"] == "differs"
@@ -572,7 +579,7 @@ def test_the_users_mistakes(small, tmp_path):
 
 @pytest.mark.full
 def test_a_v1_network_with_a_v15_checkpoint_is_caught(tmp_path):
-    """Every shape fits, so nothing but a comparison can tell."""
+    """Every shape fits, so only a comparison can detect it."""
     module = living.import_torchvision().models.resnet50()
     alive = living.reference("resnet50", module, {}, 64)
     torch.save(alive.state_dict, tmp_path / "resnet50.pth")

@@ -1,4 +1,4 @@
-"""The comparison for networks of every kind: what is right agrees, what is corrupt is named."""
+"""The comparison on networks of every kind: a right file agrees, a corrupt tensor is named."""
 
 from functools import partial
 
@@ -16,16 +16,10 @@ import keras_effnets  # noqa: E402
 from weights_tools.convert import convert  # noqa: E402
 from weights_tools.formats.our_format import write_weights_file  # noqa: E402
 from weights_tools.verify import examine  # noqa: E402
-from weights_tools.verify import (  # noqa: E402
-    libraries as peers,
-)
-from weights_tools.verify import (  # noqa: E402
-    recording as recorded,
-)
-from weights_tools.verify import (  # noqa: E402
-    reference_run as reference,
-)
-from weights_tools.verify.shown_pictures import drawn  # noqa: E402
+from weights_tools.verify.libraries import find_original  # noqa: E402
+from weights_tools.verify.recording import read_reference, write_reference  # noqa: E402
+from weights_tools.verify.reference_run import run_reference  # noqa: E402
+from weights_tools.verify.shown_images import drawn  # noqa: E402
 
 SIDE = 64
 
@@ -36,7 +30,7 @@ def of_torchvision(name, **options):
 
 
 def legacy_densenet():
-    """As torchvision's published files spell it: a dot between part and number."""
+    """As in torchvision's published files: with a dot between part and number."""
     tensors = of_torchvision("densenet121")
     parts = ("norm1", "conv1", "norm2", "conv2")
     dotted = {f".{part}.": f".{part[:-1]}.{part[-1]}." for part in parts}
@@ -54,7 +48,7 @@ def timms(name):
     return living.reference(name, module, {}, SIDE, small_norms=norms).state_dict
 
 
-# A checkpoint; its source; and a tensor deep inside.
+# A checkpoint, its source, and a tensor deep inside it.
 FAMILIES = {
     "squeezenet1_1": (
         lambda: plain.reference("squeezenet1_1", SIDE).state_dict,
@@ -131,10 +125,10 @@ def test_a_right_file_agrees_and_a_corrupt_tensor_is_named(name, tmp_path):
     torch.save(make(), tmp_path / "theirs.pth")
     converted = tmp_path / "ours.safetensors"
     assert convert(tmp_path / "theirs.pth", name, converted).source == source
-    # Through the file that is kept of it, so that this too is shown to hold such networks.
-    seen = reference.run_reference(tmp_path / "theirs.pth", name, drawn()[:1], side=SIDE)
-    recorded.write_reference(seen, tmp_path / "reference.npz")
-    seen = recorded.read_reference(tmp_path / "reference.npz")
+    # Through its file, to test the file for these networks too.
+    seen = run_reference(tmp_path / "theirs.pth", name, drawn()[:1], side=SIDE)
+    write_reference(seen, tmp_path / "reference.npz")
+    seen = read_reference(tmp_path / "reference.npz")
 
     found = examine(network(name, converted), seen)
     assert found.ok, found.first
@@ -160,7 +154,7 @@ def test_a_right_file_agrees_and_a_corrupt_tensor_is_named(name, tmp_path):
 )
 def test_the_mean_of_the_maps_is_compared_before_the_activation(mistake, named, tmp_path):
     torch.save(plain.reference("nin_cifar", SIDE).state_dict, tmp_path / "theirs.pth")
-    seen = reference.run_reference(tmp_path / "theirs.pth", "nin_cifar", drawn()[:1], side=SIDE)
+    seen = run_reference(tmp_path / "theirs.pth", "nin_cifar", drawn()[:1], side=SIDE)
     model = network("nin_cifar", tmp_path / "theirs.pth")
     mistake(model.get_layer("classifier"))
     found = examine(model, seen)
@@ -172,10 +166,10 @@ def test_the_mean_of_the_maps_is_compared_before_the_activation(mistake, named, 
     [
         ("alexnet_2012", "torchvision has no alexnet_2012"),
         ("zfnet", "no library has zfnet"),
-        ("resnet20_cifar", "checkpoints of torch have no network in torch"),
+        ("resnet20_cifar", "source 'torch' has no network in torch"),
     ],
 )
 def test_a_network_that_no_library_has_cannot_be_compared(name, message):
     source = {"alexnet_2012": "torchvision", "zfnet": "sequential", "resnet20_cifar": "torch"}[name]
     with pytest.raises(ValueError, match=message):
-        peers.find_peer(source, name, 1000, None, None)
+        find_original(source, name, 1000, None, None)

@@ -1,7 +1,7 @@
-"""Reads the files that Keras 2 and Keras 3 write, without Keras and without running any of them.
+"""Reads the files of Keras 2 and Keras 3 without Keras, and without running anything in them.
 
-A `.weights.h5` or `.h5` file is one HDF5 file; `.keras` is a zip of one and of the model's config.
-What is in them becomes names by `keras_layouts`.
+A `.weights.h5` or `.h5` file is one HDF5 file; `.keras` is a zip of an HDF5 file and the model's
+config. `layouts` turns their contents into named tensors.
 """
 
 import json
@@ -12,39 +12,39 @@ from typing import TYPE_CHECKING
 
 from weights_tools.formats.keras_format.layouts import KerasFile, by_class, by_layer, json_object
 from weights_tools.formats.tensors import FormatError
-from weights_tools.formats.zip_archive import ZipArchive
+from weights_tools.formats.zip_archive import ZIP_START, ZipArchive
 
 if TYPE_CHECKING:
     from weights_tools.formats.keras_format.hdf5 import Contents
 
 _HDF5_START = b"\x89HDF\r\n\x1a\n"
-_ZIP_START = b"PK\x03\x04"
+
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _PROVENANCE = "keras_effnets.json"
 _SHARD = re.compile(r"_\d{5}\.weights\.h5$")
 
-# What h5py raises for damaged bytes.
+# Raised by h5py for damaged bytes.
 _DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
 
 def is_keras_file(path: Path, data: mmap.mmap) -> bool:
-    """Whether the mapped file is one of Keras's, or a part of one."""
+    """Whether the mapped file was written by Keras, whole or as a shard."""
     if path.name.endswith(".weights.json") or data[:8] == _HDF5_START:
         return True
-    return data[:4] == _ZIP_START and _CONFIG in ZipArchive(data).names
+    return data[:4] == ZIP_START and _CONFIG in ZipArchive(data).names
 
 
 def read_keras_file(path: Path, data: mmap.mmap, verify: bool = False) -> KerasFile:
-    """Reads a `.keras`, `.h5` or `.weights.h5` file that is mapped as `data`.
+    """Reads a `.keras`, `.h5` or `.weights.h5` file.
 
     Args:
-        path: Of the file.
-        data: The whole file.
-        verify: Whether the weights in a `.keras` file are compared with their checksum.
+        path: The file's path.
+        data: The whole file, mapped.
+        verify: Whether to compare the weights in a `.keras` file with their checksum.
 
     Raises:
-        FormatError: If it is none, or asks for something that is refused.
-        OSError, RuntimeError, LookupError, ValueError: For a damaged file.
+        FormatError: If the file was not written by Keras, or contains something that is refused.
+        OSError, RuntimeError, LookupError, ValueError: If the file is damaged.
     """
     sharded = path.name.endswith(".weights.json") or (
         _SHARD.search(path.name)
@@ -52,10 +52,10 @@ def read_keras_file(path: Path, data: mmap.mmap, verify: bool = False) -> KerasF
     )
     if sharded:
         raise FormatError(
-            "is part of weights in several files: not supported; load them into the model and "
-            "save it to one file"
+            "is one of several files that hold the weights: not supported; load them into the "
+            "model and save it to one file"
         )
-    if data[:4] == _ZIP_START:
+    if data[:4] == ZIP_START:
         return _read_archive(ZipArchive(data, verify))
     contents = _hdf5(memoryview(data))
     attributes = contents.groups[""]
@@ -69,7 +69,7 @@ def read_keras_file(path: Path, data: mmap.mmap, verify: bool = False) -> KerasF
 
 def _hdf5(data: memoryview) -> "Contents":
     from weights_tools.formats.keras_format.hdf5 import (
-        read_hdf5,  # h5py, which the other formats need not wait for
+        read_hdf5,  # here, as h5py is slow to import and only these files need it
     )
 
     try:
@@ -85,7 +85,7 @@ def _read_archive(archive: ZipArchive) -> KerasFile:
     names = archive.names
     if _WEIGHTS not in names:
         found = ", ".join(name for name in names if name.startswith("model")) or "no weights"
-        raise FormatError(f"has no {_WEIGHTS}, but {found}: not supported")
+        raise FormatError(f"has no {_WEIGHTS} (found {found}): not supported")
     config = json_object(archive.content(_CONFIG).tobytes(), _CONFIG)
     provenance = archive.content(_PROVENANCE).tobytes().decode() if _PROVENANCE in names else None
     metadata = _provenance(provenance)
@@ -97,7 +97,7 @@ def _read_archive(archive: ZipArchive) -> KerasFile:
 
 
 def _provenance(encoded: str | None) -> dict[str, str]:
-    """What `weights-tools convert` wrote of itself, as in a safetensors header."""
+    """Returns the metadata that `weights-tools convert` wrote, as in a safetensors header."""
     values = {} if encoded is None else json_object(encoded, "keras_effnets entry")
     return {
         name: value if isinstance(value, str) else json.dumps(value)

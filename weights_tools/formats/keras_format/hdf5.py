@@ -1,7 +1,7 @@
 """Untrusted HDF5 as plain arrays: only hard links, only numbers, nothing larger than the file.
 
-The library that parses the file is HDF5's own, in C; what is checked here is what a well-formed
-file may ask of it: other files, loops, and arrays that are mostly air.
+h5py parses the file; the walk over it is by hand, because h5py does whatever a well-formed file
+asks for: open other files, follow loops, and allocate arrays that the file hardly fills.
 """
 
 import io
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from weights_tools.formats.tensors import FormatError, numpy_dtype
 
 MAX_EXPANSION = 4
-"""How many bytes of tensors a byte of file may stand for; weights hardly compress at all."""
+"""Largest ratio of the tensors' bytes to the file's; weights hardly compress."""
 _MAX_DEPTH = 40
 _MAX_OBJECTS = 200_000
 _MAX_ATTRIBUTE_BYTES = 100_000_000
@@ -25,15 +25,15 @@ _MAX_ATTRIBUTE_BYTES = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All that is in a file, by path, without a leading slash; the root is the empty path."""
+    """Everything in a file, by path without a leading slash; the root is the empty path."""
 
     groups: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Attributes of each group that are one string."""
+    """The attributes of each group that are a single string."""
     datasets: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class _Window(io.RawIOBase):
-    """Bytes in memory as the file that h5py wants; not copied, as `io.BytesIO` would."""
+    """Bytes in memory as a file object for h5py; `io.BytesIO` would copy them."""
 
     def __init__(self, data: memoryview) -> None:
         self._data = data
@@ -62,11 +62,11 @@ class _Window(io.RawIOBase):
 
 
 def read_hdf5(data: memoryview) -> Contents:
-    """Everything in an HDF5 file; arrays that lie in it in one piece are views of `data`.
+    """Reads everything in an HDF5 file; arrays that are stored contiguously are views of `data`.
 
     Raises:
-        FormatError: For links to other places or files, loops, values that are no numbers, and
-            arrays that are together much larger than the file.
+        FormatError: For soft or external links, loops, values that are not numbers, and arrays
+            that together are much larger than the file.
         OSError, RuntimeError, KeyError, ValueError: From h5py, for a damaged file.
     """
     contents = Contents()
@@ -81,8 +81,8 @@ def read_hdf5(data: memoryview) -> Contents:
             budget -= item.size * dtype.itemsize
             if budget < 0:
                 raise FormatError(
-                    f"is {len(data):,} bytes, and the shapes that it declares up to {path!r} are "
-                    f"over {MAX_EXPANSION} times that: refused"
+                    f"has {len(data):,} bytes, and the shapes that it declares up to {path!r} "
+                    f"take over {MAX_EXPANSION} times that: refused"
                 )
             contents.datasets[path] = _array(data, item, dtype)
     return contents
@@ -93,21 +93,21 @@ def _walk(
 ) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
     address = h5py.h5o.get_info(group.id).addr
     if depth > _MAX_DEPTH or address in seen or len(seen) > _MAX_OBJECTS:
-        raise FormatError(f"has groups that are linked twice, or too many: at {path!r:.80}")
+        raise FormatError(f"has groups that are linked twice, or too many groups: {path!r:.80}")
     seen.add(address)
     yield path, group
     for name in group:
         below = f"{path}/{name}" if path else name
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            raise FormatError(f"{below!r} is a link to elsewhere: refused")
+            raise FormatError(f"{below!r} is a soft or external link: refused")
         item = group[name]
         if isinstance(item, h5py.Group):
             yield from _walk(item, below, depth + 1, seen)
         elif isinstance(item, h5py.Dataset):
             yield below, item
         else:
-            raise FormatError(f"{below!r} is a {type(item).__name__}, no tensor: refused")
+            raise FormatError(f"{below!r} is a {type(item).__name__}, not a tensor: refused")
 
 
 def _strings(group: h5py.Group) -> dict[str, str]:
@@ -125,12 +125,12 @@ def _strings(group: h5py.Group) -> dict[str, str]:
 
 def _checked_dtype(path: str, dataset: h5py.Dataset) -> np.dtype[Any]:
     if dataset.is_virtual or dataset.external:
-        raise FormatError(f"{path!r} has its values in another file: refused")
+        raise FormatError(f"{path!r} stores its values in another file: refused")
     if dataset.shape is None:
         raise FormatError(f"{path!r} has no values")
     dtype: np.dtype[Any] = dataset.dtype
     if dtype == np.dtype("V2") and dataset.attrs.get("dtype") == "bfloat16":
-        dtype = numpy_dtype("bfloat16")  # as Keras writes it, HDF5 having none
+        dtype = numpy_dtype("bfloat16")  # as Keras writes it, because HDF5 has no bfloat16
     elif dtype.kind not in "fiub" or dtype.metadata:
         raise FormatError(f"{path!r} has dtype {dtype}: not supported")
     return dtype

@@ -1,10 +1,9 @@
-"""The layouts of Keras's files, in one spelling: `layer/variable`.
+"""Both layouts of Keras's files as tensors named `layer/variable`.
 
-A layer of a model within the model is `model/layer/variable`. There are two layouts. The older one
-has a group for each layer of the outermost model, and in it the variables by name. The newer one
-has groups by class, `layers/conv2d_3/vars/0`: which layer that is says the attribute `name`, or the
-model's config; and what the number means says the class. An optimizer's state and metrics are left
-aside.
+A layer of a nested model is named `model/layer/variable`. The older layout has a group for each
+layer of the outermost model, with the variables by name. The newer one has groups by class,
+`layers/conv2d_3/vars/0`: the attribute `name`, or the model's config, tells which layer that is,
+and the class tells what the number means. Optimizer state and metrics are ignored.
 """
 
 import json
@@ -28,46 +27,46 @@ _VARIABLES = {
     "normalization": ("mean", "variance", "count"),
 }
 _NORM, _STATISTICS = "batchnormalization", ("moving_mean", "moving_variance")
-# Beside the layers in a file of a compiled model.
-_NO_LAYERS = ("optimizer", "optimizer_weights", "metrics")
+# Groups in the file of a compiled model that are not layers.
+_NOT_LAYERS = ("optimizer", "optimizer_weights", "metrics")
 
 
-class Layer(NamedTuple):
-    """What a file says of a layer that is in it."""
+class KerasLayer(NamedTuple):
+    """The description of a layer in a file."""
 
     kind: str
-    """Its class, in small letters without underscores: "depthwiseconv2d"."""
+    """The layer's class, in lowercase without underscores: "depthwiseconv2d"."""
     config: dict[str, Any]
-    """Its config, empty where the file has none."""
+    """The layer's config; empty where the file has none."""
     registered: str = ""
-    """What the config says of where its class is from: "package>Class"; empty for Keras's own."""
+    """The registered name of its class, "package>Class"; empty for Keras's own."""
 
 
 class KerasFile(NamedTuple):
-    """What is in a file of Keras's."""
+    """The contents of a Keras file."""
 
     format: str
     tensors: dict[str, NDArray[Any]]
-    """By `layer/variable`."""
+    """Tensors by `layer/variable`."""
     metadata: dict[str, str]
-    layers: dict[str, Layer]
-    """By path: all that the file tells of, those without variables too."""
+    layers: dict[str, KerasLayer]
+    """All layers that the file describes, by path, including those without variables."""
 
 
 def json_object(encoded: str | bytes, what: str) -> dict[str, Any]:
-    """What is encoded, called `what` in errors.
+    """Decodes a JSON object; errors call it `what`.
 
     Raises:
-        ValueError: For what is no JSON, or no object.
+        ValueError: If `encoded` is not JSON, or not an object.
     """
     value = json.loads(encoded)
     if not isinstance(value, dict):
-        raise FormatError(f"its {what} is no JSON object")
+        raise FormatError(f"its {what} is not a JSON object")
     return value
 
 
 def _sublayers(config: Any) -> list[tuple[str, str, dict[str, Any]]]:
-    """Kind, name and config of each layer of a model's config, in order."""
+    """Returns the kind, name and config of each layer in a model's config, in order."""
     match config:
         case {"config": {"layers": [*layers]}}:
             pass
@@ -81,42 +80,42 @@ def _sublayers(config: Any) -> list[tuple[str, str, dict[str, Any]]]:
     return found
 
 
-def _layers_of(config: Any, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+def _layers_of(config: Any, prefix: str = "") -> Iterator[tuple[str, KerasLayer]]:
     for kind, name, layer in _sublayers(config):
-        # Whole models in `.h5` have it as the class's name.
+        # Whole models in `.h5` have it in `class_name`.
         origins = (layer.get("registered_name"), layer["class_name"])
         registered = next((o for o in origins if isinstance(o, str) and ">" in o), "")
-        yield prefix + name, Layer(kind, layer["config"], registered)
+        yield prefix + name, KerasLayer(kind, layer["config"], registered)
         yield from _layers_of(layer, f"{prefix}{name}/")
 
 
 def by_class(
     kind: str, contents: "Contents", config: dict[str, Any], metadata: dict[str, str]
 ) -> KerasFile:
-    """The layout of Keras 3, and of `.keras` in Keras 2.
+    """Reads the layout of Keras 3, and of `.keras` in Keras 2.
 
     Args:
-        kind: For `KerasFile.format`.
-        contents: Of the HDF5 file.
-        config: Of the model; empty where there is none.
-        metadata: For the result.
+        kind: The format for `KerasFile.format`.
+        contents: The contents of the HDF5 file.
+        config: The model's config; empty if the file has none.
+        metadata: The metadata for the result.
 
     Raises:
-        FormatError: For a file that does not tell its layers' names.
+        FormatError: If the file does not name its layers.
     """
     told = dict(_layers_of(config))
     values: dict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
     for key, value in contents.datasets.items():
         group, _, number = key.rpartition("/")
         values[group][number] = value
-    paths: dict[str, str] = {"": ""}  # of each layer's group: the layer's path
+    paths: dict[str, str] = {"": ""}  # each layer's path, by its group
     configs: dict[str, Any] = {"": config}
-    layers: dict[str, Layer] = {}
+    layers: dict[str, KerasLayer] = {}
     tensors: dict[str, NDArray[Any]] = {}
-    # A layer's group before those of the layers in it.
+    # Outer layers first.
     for group in sorted(contents.groups, key=lambda name: name.count("/")):
         owner, _, last = group.rpartition("/")
-        if last != "vars" or not owner or owner.partition("/")[0] in _NO_LAYERS:
+        if last != "vars" or not owner or owner.partition("/")[0] in _NOT_LAYERS:
             continue
         parent, _, component = owner.rpartition("/")
         while parent not in paths:
@@ -128,47 +127,47 @@ def by_class(
         if name is None:
             if values[group]:
                 raise FormatError(
-                    f"does not say which layer {owner!r} is, as Keras does by now: load it into "
-                    "its model and save that again, as .keras or .h5"
+                    f"does not say which layer {owner!r} is, as newer versions of Keras do: load "
+                    "it into its model and save the model again, as .keras or .h5"
                 )
             continue
         path = f"{paths[parent]}/{name}" if paths[parent] else name
         paths[owner], configs[owner] = path, own_config
-        layers[path] = told.get(path) or Layer(_kind(component, name), {})
+        layers[path] = told.get(path) or KerasLayer(_kind(component, name), {})
         names = _variables(layers[path], len(values[group]))
         for number, value in values[group].items():
             _put(tensors, f"{path}/{names.get(number, number)}", value)
-    # In the config's order, which is that of the computation.
+    # In the config's order, which is the order of computation.
     ordered = {path: layers[path] for path in (*told, *layers) if path in layers}
     return _finished(kind, tensors, metadata, ordered)
 
 
 def _kind(component: str, name: str) -> str:
-    """The class that a group is named after; one held by an attribute is called like that."""
+    """Returns a layer's class, from the name of its group or, failing that, of the layer."""
     kinds = [_squashed(text)[0] for text in (component, name)]
     return next((kind for kind in kinds if kind in _VARIABLES or kind == _NORM), kinds[0])
 
 
 def _squashed(component: str) -> tuple[str, int]:
-    """Kind and number: "depthwise_conv2d_3" gives ("depthwiseconv2d", 3)."""
+    """Splits a name into kind and number: "depthwise_conv2d_3" gives ("depthwiseconv2d", 3)."""
     found = re.fullmatch(r"(.*?)(?:_(\d+))?", component)
     assert found is not None
     return found[1].replace("_", ""), int(found[2] or 0)
 
 
 def _nth(config: Any, component: str) -> dict[str, Any] | None:
-    """The config of the layer that a group such as "conv2d_3" is: the fourth of its class."""
+    """Returns the config of a group's layer: "conv2d_3" is the fourth layer of its class."""
     kind, number = _squashed(component)
     of_kind = [layer for other, _, layer in _sublayers(config) if other.replace("_", "") == kind]
     return of_kind[number] if number < len(of_kind) else None
 
 
-def _variables(layer: Layer, count: int) -> dict[str, str]:
-    """What the numbers in a `vars` group mean; none for classes that no rule needs."""
+def _variables(layer: KerasLayer, count: int) -> dict[str, str]:
+    """Returns names for the numbers in a `vars` group; none for classes that no rule needs."""
     if layer.kind != _NORM:
         names: tuple[str, ...] = _VARIABLES.get(layer.kind, ())
     elif count == 3 and not layer.config:
-        return {}  # gamma or beta is missing, and nothing tells which
+        return {}  # gamma or beta is missing, and the file does not tell which
     else:
         scaled = layer.config.get("scale", count == 4)
         centred = layer.config.get("center", count == 4)
@@ -177,14 +176,14 @@ def _variables(layer: Layer, count: int) -> dict[str, str]:
 
 
 def by_layer(contents: "Contents", metadata: dict[str, str]) -> KerasFile:
-    """The layout of Keras 2's `.h5`, of a whole model or of weights; Keras 3 still writes it.
+    """Reads the layout of Keras 2's `.h5`, of a whole model or of weights; Keras 3 still writes it.
 
     Args:
-        contents: Of the HDF5 file.
-        metadata: For the result.
+        contents: The contents of the HDF5 file.
+        metadata: The metadata for the result.
 
     Raises:
-        FormatError: For a file that has no layers.
+        FormatError: If the file has no layers.
     """
     whole = "model_weights" in contents.groups
     root = "model_weights/" if whole else ""
@@ -193,15 +192,15 @@ def by_layer(contents: "Contents", metadata: dict[str, str]) -> KerasFile:
     for group in () if encoded else contents.groups:
         name = group.removeprefix(root)
         if group.startswith(root) and name and "/" not in name:
-            layers[name] = Layer(_squashed(name)[0], {})
+            layers[name] = KerasLayer(_squashed(name)[0], {})
     tensors: dict[str, NDArray[Any]] = {}
     for path, tensor in contents.datasets.items():
-        if not path.startswith(root) or path.partition("/")[0] in _NO_LAYERS:
+        if not path.startswith(root) or path.partition("/")[0] in _NOT_LAYERS:
             continue
         layer, _, variable = path.removeprefix(root).removesuffix(":0").partition("/")
         *scope, name = variable.split("/")
-        # "dense/sequential/dense/kernel" is of a layer of the outermost model, with the scope in
-        # which its variables were made; "backbone/stem/kernel" of a layer of a model within.
+        # "dense/sequential/dense/kernel" belongs to a layer of the outermost model and contains
+        # the scope that created it; "backbone/stem/kernel" belongs to a layer of a nested model.
         if layer in scope:
             scope = scope[scope.index(layer) + 1 :]
         name = "kernel" if name == "depthwise_kernel" else name
@@ -211,7 +210,7 @@ def by_layer(contents: "Contents", metadata: dict[str, str]) -> KerasFile:
 
 def _put(tensors: dict[str, NDArray[Any]], name: str, tensor: NDArray[Any]) -> None:
     if name in tensors:
-        raise FormatError(f"has two tensors that are called {name!r}")
+        raise FormatError(f"has two tensors named {name!r}")
     tensors[name] = tensor
 
 
@@ -219,8 +218,8 @@ def _finished(
     kind: str,
     tensors: dict[str, NDArray[Any]],
     metadata: dict[str, str],
-    layers: dict[str, Layer],
+    layers: dict[str, KerasLayer],
 ) -> KerasFile:
     if not tensors:
-        raise FormatError("is an HDF5 file without a layer's variables: not one of Keras's")
+        raise FormatError("is an HDF5 file without layer variables: Keras did not write it")
     return KerasFile(kind, tensors, metadata, layers)

@@ -1,6 +1,6 @@
-"""Reads what `torch.save` wrote, in both of its formats.
+"""Reads files of `torch.save`, in both of its formats.
 
-Both keep the numbers outside the pickle, which only describes them: `TensorRef` is such a
+Both keep the numbers outside the pickle, which only describes them: a `TensorRef` is one such
 description, and `TorchFile.array` finds its numbers in the mapped file.
 """
 
@@ -34,12 +34,12 @@ _LEGACY_PROTOCOL = 1001
 
 @dataclass(frozen=True, slots=True)
 class TorchFile:
-    """What a file describes, and where its storages are.
+    """The object in a file, and access to its storages.
 
     Args:
-        tree: the pickled object, with a `TensorRef` in place of each tensor.
-        storage: gives the bytes of a storage, read-only, each number little-endian.
-        swapped: whether the file has them big-endian.
+        tree: The pickled object, with a `TensorRef` in place of each tensor.
+        storage: Returns the bytes of a storage, read-only and little-endian.
+        swapped: Whether the file is big-endian.
     """
 
     tree: object
@@ -47,14 +47,14 @@ class TorchFile:
     swapped: bool = False
 
     def array(self, tensor: TensorRef) -> NDArray[Any]:
-        """Returns a tensor, a view of its storage.
+        """Returns a tensor as a view of its storage.
 
         Raises:
-            FormatError: when the storage is damaged or missing, or is too short.
+            FormatError: If the storage is damaged, missing or too short.
         """
         wide = tensor.dtype != tensor.storage.dtype and numpy_dtype(tensor.dtype).itemsize > 1
         if self.swapped and wide:
-            # Its storage does not say how wide its numbers are, and torch itself leaves them.
+            # The storage does not tell the width of these numbers, and torch does not swap them.
             raise FormatError(f"holds {tensor.dtype} numbers in big-endian order: not supported")
         return tensor_view(tensor, self.storage(tensor.storage))
 
@@ -62,20 +62,20 @@ class TorchFile:
 def read_legacy(data: mmap.mmap) -> TorchFile:
     """Reads the format of torch before 1.6: five pickles, then each storage's count and bytes.
 
-    Its numbers are little-endian, whatever machine wrote them and whatever its third pickle says.
+    The numbers are always little-endian, even if the third pickle says that the machine was not.
 
     Raises:
-        FormatError: for whatever is wrong with it.
+        FormatError: If the file is invalid.
     """
     stream = Stream(data)
     unpickler = Unpickler()
     if unpickler.load(stream) != LEGACY_MAGIC or unpickler.load(stream) != _LEGACY_PROTOCOL:
-        raise FormatError("has another magic number or protocol than torch.save writes")
+        raise FormatError("has a magic number or protocol that torch.save does not write")
     unpickler.load(stream)
     tree = unpickler.load(stream)
     keys = unpickler.load(stream)
     if not isinstance(keys, list):
-        raise FormatError("has no list of storages behind its pickle")
+        raise FormatError("has no list of storages after its pickle")
 
     everything = np.frombuffer(data, np.uint8)
     found: dict[StorageRef, NDArray[np.uint8]] = {}
@@ -105,22 +105,22 @@ def read_zip(data: mmap.mmap, verify: bool = False) -> TorchFile:
     """Reads the zip format of torch 1.6 and later.
 
     Args:
-        data: the mapped file.
-        verify: whether storages are compared with their checksums, which reads them.
+        data: The mapped file.
+        verify: Whether to compare storages with their checksums, which reads all of them.
 
     Raises:
-        FormatError: for whatever is wrong with it.
+        FormatError: If the file is invalid.
     """
     archive = ZipArchive(data, verify)
     names = archive.names
     pickles = [name for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise FormatError(
-            f"is a zip archive with {len(pickles) or 'no'} data.pkl, not a checkpoint of torch.save"
+            f"is a zip archive with {len(pickles) or 'no'} data.pkl, not a torch.save checkpoint"
         )
     root = pickles[0].removesuffix("data.pkl")
     if any(name.startswith((f"{root}constants.pkl", f"{root}code/")) for name in names):
-        raise FormatError("is a TorchScript archive, a program: save its state_dict() instead")
+        raise FormatError("is a TorchScript archive, which is a program: save its state_dict()")
 
     swapped = _is_big_endian(archive, f"{root}byteorder")
     if archive.size(pickles[0]) > MAX_PICKLE_BYTES:
@@ -132,7 +132,7 @@ def read_zip(data: mmap.mmap, verify: bool = False) -> TorchFile:
     def storage(ref: StorageRef) -> NDArray[np.uint8]:
         name = f"{root}data/{ref.key}"
         dtype = numpy_dtype(ref.dtype)
-        if archive.size(name) != ref.size:  # before anything is inflated
+        if archive.size(name) != ref.size:  # checked before decompressing
             raise FormatError(
                 f"storage {ref.key[:60]} has {archive.size(name)} bytes and should have "
                 f"{ref.count} times {dtype.itemsize}"
@@ -144,7 +144,7 @@ def read_zip(data: mmap.mmap, verify: bool = False) -> TorchFile:
 
 
 def _is_big_endian(archive: ZipArchive, name: str) -> bool:
-    # Torch says so since 2.1; before, only little-endian machines wrote files anyone could read.
+    # Written since torch 2.1. Before that, only files of little-endian machines were portable.
     if name not in archive.names:
         return False
     order = archive.content(name, verify=True)[:16].tobytes()
@@ -154,7 +154,7 @@ def _is_big_endian(archive: ZipArchive, name: str) -> bool:
 
 
 def _byteswap(content: NDArray[np.uint8], dtype: np.dtype[Any]) -> NDArray[np.uint8]:
-    """Returns a copy with each number's bytes in the other order."""
+    """Returns a copy with the bytes of each number reversed."""
     width = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
     result = content.reshape(-1, width)[:, ::-1].reshape(-1)
     result.flags.writeable = False

@@ -1,12 +1,11 @@
 """Interprets the pickles that `torch.save` writes, and runs nothing that they ask for.
 
-A pickle is a program. This module interprets it with a machine of its own instead of a restricted
-`pickle.Unpickler`, because its safety then shows in its size: the stack holds scalars, plain
-containers and three kinds of records, never a callable or a class; an opcode without a `case` is
-refused by name, before its argument is read; a global is a name looked up in a table. The standard
-unpickler, even with `find_class` overridden, still lets BUILD set attributes on whatever is on the
-stack, answers EXT from a process-wide cache without asking, sizes its memo by an index that the
-file chooses, and hashes tuples nested deeply enough to overflow the C stack.
+A pickle is a program. This interpreter is by hand, because it is small enough to be seen to be
+safe: the stack holds scalars, plain containers and three kinds of records, never a callable or a
+class; an opcode without a `case` is refused by name, before its argument is read; a global is a
+name looked up in a table. The standard `pickle.Unpickler`, even with `find_class` overridden, lets
+BUILD set attributes on any object, answers EXT from a process-wide cache without asking, sizes its
+memo by an index that the file chooses, and overflows the C stack on a deeply nested tuple as a key.
 """
 
 import mmap
@@ -21,15 +20,15 @@ from weights_tools.formats.torch_format.globals import (
     update,
 )
 
-# Each tensor takes some 160 bytes and 40 opcodes. A pickle can fill some hundred bytes an opcode,
-# and four times its own length with text.
+# Each tensor takes about 160 bytes and 40 opcodes. A pickle can take about a hundred bytes of
+# memory per opcode, and four times its own length as text.
 MAX_PICKLE_BYTES = 16 << 20
 _MAX_OPCODES = 500_000
-# torch names each class once and refers to it afterwards; reading a name is dear.
+# torch names each class once and then refers to it by memo; reading a name is slow.
 _MAX_NAMED = 100_000
 PICKLE_TOO_LONG = f"its pickle is over {MAX_PICKLE_BYTES >> 20} MiB: refused"
 
-# Not LONG4: hashing an integer of many megabytes, again and again, takes for ever.
+# Without LONG4: hashing an integer of many megabytes again and again would take forever.
 _LITERALS = frozenset(
     {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
     | {"BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"}
@@ -40,14 +39,14 @@ _TUPLE_SIZES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class Stream:
-    """Reads a buffer from its start, and no further than a pickle may reach."""
+    """Reads a buffer from its start, up to the size limit of a pickle."""
 
     def __init__(self, buffer: mmap.mmap | bytes) -> None:
         self.position = 0
         self._buffer = buffer
 
     def read(self, count: int) -> bytes:
-        """Returns the next bytes, fewer where the buffer ends."""
+        """Returns the next bytes, fewer at the end of the buffer."""
         if self.position + count > MAX_PICKLE_BYTES:
             raise FormatError(PICKLE_TOO_LONG)
         chunk = self._buffer[self.position : self.position + count]
@@ -55,14 +54,14 @@ class Stream:
         return chunk
 
     def read_line(self) -> str:
-        """Returns the text up to the next line break, without it."""
+        """Returns the text up to the next line break, which is consumed."""
         end = self._buffer.find(b"\n", self.position, MAX_PICKLE_BYTES)
         if end < 0:
             raise FormatError("is truncated: it ends within its pickle")
         return self.read(end + 1 - self.position)[:-1].decode()
 
     def read_argument(self, opcode: pickletools.OpcodeInfo) -> Any:
-        """Returns what stands behind an opcode that has an argument."""
+        """Returns the argument of an opcode that has one."""
         assert opcode.arg is not None, opcode.name
         return opcode.arg.reader(cast(BinaryIO, self))
 
@@ -70,8 +69,8 @@ class Stream:
 class Unpickler:
     """Interprets the opcodes that describe tensors in plain containers; refuses all others.
 
-    Only the binary protocols, 2 to 5, are known: torch writes no other. `storages` collects the
-    storages met, by key.
+    Only the binary protocols 2 to 5 are supported, which are all that torch writes. `storages`
+    collects the storages that were referred to, by key.
     """
 
     def __init__(self) -> None:
@@ -81,11 +80,11 @@ class Unpickler:
         """Returns the object that the next pickle in the stream describes.
 
         Raises:
-            FormatError: for anything that describes more than tensors in plain containers.
-            ValueError, LookupError: when the pickle is damaged.
+            FormatError: If the pickle contains more than tensors in plain containers.
+            ValueError, LookupError: If the pickle is damaged.
         """
         stack: list[Any] = []
-        below: list[list[Any]] = []  # what was on the stack at each open MARK
+        below: list[list[Any]] = []  # the stack at each open MARK
         memo: dict[int, Any] = {}
         opcodes = named = 0
         while True:
@@ -97,7 +96,7 @@ class Unpickler:
                 raise FormatError(f"its pickle has over {_MAX_OPCODES} opcodes: refused")
             opcode = _OPCODES.get(code)
             if opcode is None:
-                raise FormatError(f"its pickle is damaged: {code!r} is no opcode")
+                raise FormatError(f"its pickle is damaged: {code!r} is not an opcode")
             name = opcode.name
             if name in _LITERALS:
                 stack.append(stream.read_argument(opcode))
@@ -146,13 +145,13 @@ class Unpickler:
                         raise FormatError(
                             f"its pickle has over {_MAX_NAMED} GLOBAL opcodes: refused"
                         )
-                    # Not by pickletools, which takes backslashes in a name for escapes.
+                    # Not by pickletools, which treats backslashes in a name as escapes.
                     names = [stream.read_line(), stream.read_line()]
                     stack.append(find_global(".".join(names)))
                 case "STACK_GLOBAL":
                     names = [stack.pop(), stack.pop()]
                     if not all(isinstance(part, str) for part in names):
-                        raise FormatError("its pickle names a global by something not a string")
+                        raise FormatError("its pickle names a global by a value, not a string")
                     stack.append(find_global(f"{names[1]}.{names[0]}"))
                 case "REDUCE":
                     arguments = stack.pop()
@@ -161,13 +160,13 @@ class Unpickler:
                     stack.append(self._remember(describe_storage(stack.pop())))
                 case "BUILD":
                     state = stack.pop()
-                    # A module's versions, which torch hangs onto the dict: not part of the weights.
+                    # torch sets a module's version numbers on the dict; they are not weights.
                     if not isinstance(stack[-1], dict) or not isinstance(state, dict):
                         raise FormatError("its pickle sets the state of an object (BUILD): refused")
                     if state.keys() != {"_metadata"}:
                         extra = sorted(repr(key)[:60] for key in state.keys() - {"_metadata"})
                         raise FormatError(f"its pickle sets the attributes {extra}: refused")
-                case "INST":  # a global and a call in one, which torch never wrote
+                case "INST":  # a global and a call in one; torch never writes it
                     names = [stream.read_line(), stream.read_line()]
                     raise FormatError(f"its pickle calls {'.'.join(names)[:200]} by INST: refused")
                 case "PROTO" | "FRAME":
@@ -179,11 +178,11 @@ class Unpickler:
 
     def _remember(self, ref: StorageRef) -> StorageRef:
         if self.storages.setdefault(ref.key, ref) != ref:
-            raise FormatError(f"storage {ref.key[:60]} is described in two ways")
+            raise FormatError(f"storage {ref.key[:60]} has two different descriptions")
         return ref
 
 
 def _extend(target: object, items: list[Any]) -> None:
     if not isinstance(target, list):
-        raise FormatError("its pickle is damaged: it appends to something not a list")
+        raise FormatError("its pickle is damaged: it appends to something that is not a list")
     target.extend(items)

@@ -1,4 +1,4 @@
-"""Networks drawn from what they are: the row of their layers, and the inside of their blocks."""
+"""Diagrams drawn from the networks themselves: a row of layers, and the inside of the blocks."""
 
 from keras_effnets.analysis.compare.diagram.svg import diagram
 

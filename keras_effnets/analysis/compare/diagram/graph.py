@@ -1,4 +1,4 @@
-"""The inside of a block as a graph, from running the block on a symbol."""
+"""The inside of a block as a graph, from calling the block on a symbolic tensor."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Any
 
 import keras
 
-from keras_effnets.analysis.compare.diagram.words import kind_of, words_of
+from keras_effnets.analysis.compare.diagram.box_text import box_text, kind_of
 from keras_effnets.layers import DenseBlock
 from keras_effnets.plan.deferred import sketch
 
-_SILENT = ("Pad", "Dropout", "Identity")
+_HIDDEN = ("Pad", "Dropout", "Identity")
 """Operations that a diagram leaves out."""
 _ACTIVATIONS = ("Relu", "ReLU", "Silu", "HardSilu", "Sigmoid")
 
 
 @dataclass
 class Node:
-    """A box, and the boxes that it takes its input from."""
+    """A box and the boxes that feed it."""
 
-    words: list[str]
+    text: list[str]
     kind: str
-    """`"end"`, or as `words.kind_of` has it."""
+    """`"end"`, or one of the kinds of `box_text.kind_of`."""
     sources: list[int] = field(default_factory=list)
-    """Positions of nodes that come earlier."""
+    """Indices of earlier nodes."""
 
 
 def inside(layer: Any) -> list[Node]:
-    """The nodes of a block that is built, its input first and its output last."""
+    """The nodes of a built block, from its input to its output."""
     if isinstance(layer, DenseBlock):
         return _dense_layer(layer)
     shape = layer.get_build_config()["input_shape"]
@@ -48,26 +48,26 @@ def inside(layer: Any) -> list[Node]:
 
 
 def _append(nodes: list[Node], operation: Any, parents: list[int]) -> int:
-    """Adds an operation, or finds the node that stands for it."""
+    """Returns the index of an operation's node, which is added unless it is merged or hidden."""
     name = type(operation).__name__
     if isinstance(operation, keras.layers.InputLayer):
         nodes.append(Node(["in"], "end"))
-    elif name in _SILENT:
+    elif name in _HIDDEN:
         return parents[0]
     elif name in _ACTIVATIONS and nodes[parents[0]].kind == "merge":
-        nodes[parents[0]].words[0] += f", {words_of(operation)[0]}"
+        nodes[parents[0]].text[0] += f", {box_text(operation)[0]}"
         return parents[0]
     else:
-        nodes.append(Node(words_of(operation), kind_of(operation), parents))
+        nodes.append(Node(box_text(operation), kind_of(operation), parents))
     return len(nodes) - 1
 
 
 def _dense_layer(block: Any) -> list[Node]:
-    """One layer of a dense block: the block runs on all of them at once, in parts."""
+    """The first layer of a dense block, whose call does not run its layers one by one."""
     first = next(block.sublayers())
     nodes = [Node(["in"], "end")]
     for layer in first.sublayers():
-        nodes.append(Node(words_of(layer), kind_of(layer), [len(nodes) - 1]))
+        nodes.append(Node(box_text(layer), kind_of(layer), [len(nodes) - 1]))
     nodes.append(Node(["concatenate"], "merge", [0, len(nodes) - 1]))
-    nodes.append(Node([f"and so on, {block.repeats} times"], "end", [len(nodes) - 1]))
+    nodes.append(Node([f"… {block.repeats} layers in all"], "end", [len(nodes) - 1]))
     return nodes

@@ -1,4 +1,4 @@
-"""Where the boxes of a block's graph stand: rows by distance from the input, columns by branch."""
+"""The layout of a block's graph: rows by distance from the input, columns by branch."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from keras_effnets.analysis.compare.diagram.graph import Node
 
 
 class Place(NamedTuple):
-    """Of a box, or of a line between two rows."""
+    """The row and the columns of a box."""
 
     row: int
     first: int
-    """The leftmost column."""
     last: int
 
 
 class Edge(NamedTuple):
-    """A line from one box down to another, along a column."""
+    """A line from one box down to another, in a column."""
 
     source: int
     target: int
@@ -26,7 +25,7 @@ class Edge(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Of a whole graph."""
+    """The layout of a whole graph."""
 
     places: list[Place]
     edges: list[Edge]
@@ -35,10 +34,9 @@ class Layout(NamedTuple):
 
 
 def lay_out(nodes: Sequence[Node]) -> Layout:
-    """Places every node below its sources, each branch in a column of its own.
+    """Places every node below its sources, each branch in its own column.
 
-    The longest way through a fork goes straight down; where branches meet, the box is as wide as
-    all of them.
+    At a fork the longest branch goes straight down; where branches meet, the box spans them all.
     """
     below = _longest_below(nodes)
     rows: list[int] = []
@@ -67,7 +65,7 @@ def lay_out(nodes: Sequence[Node]) -> Layout:
 
 
 def _longest_below(nodes: Sequence[Node]) -> list[int]:
-    """How many boxes follow each, on the longest way to the output."""
+    """The number of boxes after each node, on the longest path to the output."""
     longest = [0] * len(nodes)
     for index in range(len(nodes) - 1, -1, -1):
         for source in nodes[index].sources:

@@ -1,27 +1,25 @@
-"""A network's diagram, as SVG without anything else."""
+"""A network's diagram as self-contained SVG."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from html import escape
 from typing import Any
 
 import keras
 
+from keras_effnets.analysis.compare.diagram.box_text import BLOCKS, kind_of
 from keras_effnets.analysis.compare.diagram.graph import Node, inside
 from keras_effnets.analysis.compare.diagram.layout import lay_out
-from keras_effnets.analysis.compare.diagram.words import BLOCKS, kind_of
+from keras_effnets.analysis.costs import default_build
 from keras_effnets.layers import nested_layers
-from keras_effnets.models.registry import get_builder, model_info
 from keras_effnets.plan.deferred import sketch
 
 _COLUMN, _ROW, _BOX, _BAR = 172, 50, (158, 34), 62
 _PER_LINE, _LINE = 14, 150
 _INK, _LINES = "#1b1f24", "#8c8c8c"
-# Light tints of the chart's colours: what convolves, what does so by channel, gates, the rest.
-_TINTS = {
+_TINTS = {  # light tints of the chart's colours
     "conv": "#d4e8f5",
     "depthwise": "#fbe3c0",
     "gate": "#f3dfe9",
@@ -40,17 +38,17 @@ _SHORT = {
 
 
 def diagram(names: Sequence[str]) -> str:
-    """The layers of the first network in a row, then the inside of each kind of block of all.
+    """Draws the layers of the first network in a row, then the inside of every kind of block.
 
     Args:
-        names: Of networks, of one family.
+        names: Networks of one family.
 
     Raises:
-        ValueError: For an unknown name, or none.
+        ValueError: A name is unknown, or `names` is empty.
     """
     if not names:
-        raise ValueError("names is empty: a diagram is of one network or more")
-    networks = [_sketch(name) for name in names]
+        raise ValueError("names is empty: expected at least one network")
+    networks = [sketch(default_build(name)) for name in names]
     parts, top, width = [], 10.0, 0.0
     for height, across, drawn in (
         _draw_row(names[0], networks[0]),
@@ -67,19 +65,14 @@ def diagram(names: Sequence[str]) -> str:
     )
 
 
-def _sketch(name: str) -> keras.Model:
-    side = model_info(name).side
-    return sketch(partial(get_builder(name), weights=None, input_shape=(side, side, 3)))
-
-
 def _kinds(networks: Sequence[keras.Model]) -> list[tuple[str, list[Node]]]:
-    """Of each kind of block the fullest there is, with its title."""
+    """The block with the most boxes of each kind, with its title."""
     found: dict[str, tuple[str, list[Node]]] = {}
     for network in networks:
         seen = set()
         for layer in nested_layers(network):
             kind = type(layer).__name__
-            # Blocks of one stage and shape have the same inside.
+            # Blocks of the same stage and shape look the same inside.
             form = (kind, layer.name.partition("_")[0], str(layer.get_build_config()))
             if not isinstance(layer, BLOCKS) or form in seen:
                 continue
@@ -92,7 +85,7 @@ def _kinds(networks: Sequence[keras.Model]) -> list[tuple[str, list[Node]]]:
 
 
 def _draw_row(name: str, network: keras.Model) -> tuple[float, float, str]:
-    """One bar a group of like layers, as high as its picture is large."""
+    """One bar per group of equal layers; its height shows the size of the maps."""
     groups: list[list[Any]] = []
     for layer in network.layers[2:]:
         key = (type(layer).__name__, _stage(layer), layer.output.shape)
@@ -131,7 +124,7 @@ def _bar(layers: list[Any], x: float, y: float) -> str:
 
 
 def _draw_blocks(kinds: Sequence[tuple[str, list[Node]]]) -> tuple[float, float, str]:
-    """The graphs beside each other, as many as fit."""
+    """The graphs side by side, as many per line as fit."""
     parts = []
     x, y, tallest, widest = 0.0, 0.0, 0.0, 0.0
     for title, nodes in kinds:
@@ -171,7 +164,7 @@ def _graph(title: str, nodes: Sequence[Node]) -> str:
         x, y = left + width / 2, top(place.row)
         if node.kind != "end":
             parts.append(_rectangle(left, y, width, _BOX[1], _TINTS[node.kind]))
-        lines = [word for word in node.words if word]
+        lines = [word for word in node.text if word]
         for line, words in enumerate(lines):
             offset = 21 + 12 * line - 6 * (len(lines) - 1)
             parts.append(_text(x, y + offset, words, size=9.5))

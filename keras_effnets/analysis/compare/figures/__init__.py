@@ -1,4 +1,4 @@
-"""The figures that explain the lineage, each computed from this package's own networks."""
+"""The figures that explain the lineage, each computed from the networks of this package."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from keras_effnets.analysis.compare.figures import (
     squeeze,
     stacking,
 )
-from keras_effnets.analysis.compare.figures.drawing import canvas
-from keras_effnets.spelling import suggestion
-from weights_tools.formats.our_format import replacing
+from keras_effnets.analysis.compare.figures.figure_style import canvas
+from keras_effnets.models.registry import suggestion
+from weights_tools.formats.atomic import replacing
 
 SUFFIXES = (".png", ".svg")
 
 
 class StudyFigure(NamedTuple):
-    """One figure: what it shows, its numbers, and how they are drawn."""
+    """A figure: its title, the function that computes its numbers, and the one that draws them."""
 
     title: str
     data: Callable[[], dict[str, Any]]
-    """Values that JSON can hold."""
+    """Returns the numbers, JSON-compatible."""
     draw: Callable[[Any, dict[str, Any]], None]
-    """On an empty matplotlib figure."""
+    """Draws the numbers on an empty matplotlib figure."""
 
 
 FIGURES = {
@@ -47,38 +47,38 @@ FIGURES = {
         scaling,
     )
 }
-"""By name, in the order of the papers."""
+"""Figures by name, in the order of the papers."""
 
 
 def check_figure(name: str, path: Path | None = None) -> None:
-    """Raises ValueError for a figure that there is not, or a file that is no picture's."""
+    """Raises ValueError for an unknown figure or a suffix that is not one of `SUFFIXES`."""
     if name not in FIGURES:
         raise ValueError(
-            f"{name!r} is none of the figures {', '.join(FIGURES)}{suggestion(name, FIGURES)}"
+            f"{name!r} is not one of the figures {', '.join(FIGURES)}{suggestion(name, FIGURES)}"
         )
     if path is not None and path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"--out {str(path)!r} ends in none of {', '.join(SUFFIXES)}")
+        raise ValueError(f"--out {str(path)!r}: expected a path ending in {' or '.join(SUFFIXES)}")
 
 
 def figure_data(name: str) -> dict[str, Any]:
-    """The numbers of a figure.
+    """Returns the numbers of a figure.
 
     Raises:
-        ValueError: For an unknown name.
+        ValueError: The name is unknown.
     """
     check_figure(name)
     return FIGURES[name].data()
 
 
 def draw_figure(name: str, path: Path | str) -> dict[str, Any]:
-    """Draws a figure, and returns its numbers.
+    """Draws a figure and returns its numbers.
 
     Args:
-        name: Of `FIGURES`.
-        path: Of the .png or .svg.
+        name: A name in `FIGURES`.
+        path: The .png or .svg to write.
 
     Raises:
-        ValueError: For an unknown name or another kind of file.
+        ValueError: The name or the suffix is unknown.
     """
     path = Path(path)
     check_figure(name, path)

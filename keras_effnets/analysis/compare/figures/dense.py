@@ -1,4 +1,4 @@
-"""DenseNet's growth rate: what each layer adds, and what that costs."""
+"""DenseNet's growth rate: the channels that each layer adds, and their cost."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from keras_effnets.analysis.compare.figures.counting import cost
-from keras_effnets.analysis.compare.figures.drawing import dress
+from keras_effnets.analysis.compare.figures.figure_style import label_axes
 from keras_effnets.analysis.compare.palette import BLUE, GREEN, ORANGE, VERMILION
+from keras_effnets.analysis.costs import cost
 from keras_effnets.models.densenet import VARIANTS, DenseNet121, DenseNetConfig, plan
 
 NAME = "densenet-growth"
@@ -18,7 +18,7 @@ SHOWN = (12, 24, 32, 48)
 
 
 def data() -> dict[str, Any]:
-    """Cost by growth rate, and the channels behind each layer."""
+    """Cost by growth rate, and the channels after each layer."""
     costs = {rate: cost(partial(DenseNet121, weights=None, growth_rate=rate)) for rate in RATES}
     return {
         "rates": list(RATES),
@@ -29,7 +29,7 @@ def data() -> dict[str, Any]:
 
 
 def _channels(config: DenseNetConfig) -> list[int]:
-    """Behind the stem, each layer of each block, and each transition."""
+    """Channels after the stem, after each layer of each block, and after each transition."""
     found = [config.stem]
     for stage in plan(config):
         for _ in range(stage.repeats):
@@ -40,21 +40,21 @@ def _channels(config: DenseNetConfig) -> list[int]:
 
 
 def draw(figure: Any, data: dict[str, Any]) -> None:
-    """Parameters and multiply-adds by the rate; the channels along the network."""
+    """Draws parameters and multiply-adds by growth rate, and the channels along the network."""
     left, right = figure.subplots(1, 2)
     millions = [value / 1e6 for value in data["params"]]
     left.plot(data["rates"], millions, "o-", color=BLUE, label="parameters, millions")
     hundreds = [value / 1e9 for value in data["macs"]]
     left.plot(data["rates"], hundreds, "s-", color=VERMILION, label="multiply-adds, billions")
     left.set_ylim(0)
-    dress(left, x="growth rate k", y="millions, or billions", title="both grow with about k²")
+    label_axes(left, x="growth rate k", y="millions, or billions", title="both grow with about k²")
     colours = (ORANGE, GREEN, BLUE, VERMILION)
     for (rate, channels), colour in zip(data["channels"].items(), colours, strict=True):
         right.plot(range(len(channels)), channels, color=colour, label=f"k = {rate}")
     right.set_ylim(0)
-    dress(
+    label_axes(
         right,
-        x="layers and transitions behind the stem",
+        x="layers and transitions after the stem",
         y="channels",
         title="each layer adds k channels; a transition halves them",
     )

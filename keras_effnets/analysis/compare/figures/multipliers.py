@@ -1,13 +1,13 @@
-"""MobileNetV1's two multipliers: of width and of resolution."""
+"""MobileNetV1's width and resolution multipliers."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-from keras_effnets.analysis.compare.figures.counting import cost
-from keras_effnets.analysis.compare.figures.drawing import dress, reference
+from keras_effnets.analysis.compare.figures.figure_style import label_axes, reference
 from keras_effnets.analysis.compare.palette import BLUE, GREEN, ORANGE, VERMILION
+from keras_effnets.analysis.costs import cost
 from keras_effnets.models.mobilenet_v1 import MobileNetV1
 
 NAME = "mobilenet-multipliers"
@@ -18,7 +18,7 @@ COLOURS = (ORANGE, GREEN, BLUE, VERMILION)
 
 
 def data() -> dict[str, Any]:
-    """Parameters by width, multiply-adds by width and side."""
+    """Parameters by width, multiply-adds by width and input size."""
     costs = {
         (alpha, side): cost(
             partial(MobileNetV1, weights=None, alpha=alpha, input_shape=(side, side, 3))
@@ -35,26 +35,26 @@ def data() -> dict[str, Any]:
 
 
 def draw(figure: Any, data: dict[str, Any]) -> None:
-    """Multiply-adds by either multiplier, and parameters by width: no side changes them."""
+    """Draws multiply-adds by each multiplier, and parameters by width."""
     left, middle, right = figure.subplots(1, 3)
     alphas, sides, macs = data["alphas"], data["sides"], data["macs"]
     for index, (side, colour) in enumerate(zip(sides, COLOURS, strict=True)):
         values = [macs[alpha][index] / 1e6 for alpha in alphas]
-        left.plot(alphas, values, "o-", color=colour, label=f"side {side}, ρ = {side / 224:.2g}")
+        left.plot(alphas, values, "o-", color=colour, label=f"input {side}, ρ = {side / 224:.2g}")
     full = macs[1.0]
     squares = [full[-1] * alpha**2 / 1e6 for alpha in alphas]
-    reference(left, alphas, squares, "α² of the whole")
-    dress(left, x="width multiplier α", y="millions", title="multiply-adds")
+    reference(left, alphas, squares, "α² of the full network")
+    label_axes(left, x="width multiplier α", y="millions", title="multiply-adds")
     for alpha, colour in zip(alphas, COLOURS, strict=True):
         values = [value / 1e6 for value in macs[alpha]]
         middle.plot(sides, values, "o-", color=colour, label=f"α = {alpha:g}")
     squares = [full[-1] * (side / 224) ** 2 / 1e6 for side in sides]
-    reference(middle, sides, squares, "ρ² of the whole")
+    reference(middle, sides, squares, "ρ² of the full network")
     middle.set_xticks(sides)
-    dress(middle, x="side of the picture, pixels", y="millions", title="multiply-adds")
+    label_axes(middle, x="input size, pixels", y="millions", title="multiply-adds")
     right.plot(alphas, [value / 1e6 for value in data["params"]], "o-", color=BLUE)
     squares = [data["params"][-1] * alpha**2 / 1e6 for alpha in alphas]
-    reference(right, alphas, squares, "α² of the whole")
-    dress(right, x="width multiplier α", y="millions", title="parameters, at any side")
+    reference(right, alphas, squares, "α² of the full network")
+    label_axes(right, x="width multiplier α", y="millions", title="parameters, at any input size")
     for axes in (left, middle, right):
         axes.set_ylim(0)

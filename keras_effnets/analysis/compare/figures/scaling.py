@@ -1,4 +1,4 @@
-"""EfficientNet's compound scaling against scaling one dimension alone."""
+"""EfficientNet's compound scaling compared with scaling one dimension alone."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import math
 from functools import partial
 from typing import Any
 
-from keras_effnets.analysis.compare.figures.counting import Cost, cost
-from keras_effnets.analysis.compare.figures.drawing import dress, plain_ticks
+from keras_effnets.analysis.compare.figures.figure_style import label_axes, plain_ticks
 from keras_effnets.analysis.compare.palette import BLUE, GREEN, INK, ORANGE, VERMILION
+from keras_effnets.analysis.costs import Cost, cost
 from keras_effnets.models.efficientnet import EfficientNet, compound_scaling
 from keras_effnets.models.registry import list_models, model_info
 
 NAME = "efficientnet-scaling"
 TITLE = "EfficientNet-B0 scaled up in one dimension, or in all three (2019)"
 FACTORS = (1, 2, 4, 8)
-"""What the operations are multiplied by, about: depth by that, width and side by its root."""
+"""Approximate factors of the multiply-adds: depth grows by the factor, width and input size by
+its square root."""
 COLOURS = {"depth": ORANGE, "width": GREEN, "resolution": BLUE, "compound": VERMILION}
 
 
 def data() -> dict[str, Any]:
-    """Cost of each way of growing, and of B0 to B7 as they were published."""
+    """Cost of each way of scaling, and of B0 to B7 as published."""
     paths = {way: [_cost(**_dimensions(way, factor)) for factor in FACTORS] for way in COLOURS}
     variants = list_models("efficientnet_b?")
     return {
@@ -50,11 +51,11 @@ def _cost(**dimensions: Any) -> Cost:
 
 
 def draw(figure: Any, data: dict[str, Any]) -> None:
-    """Parameters and activations by operations."""
+    """Draws parameters and activations by multiply-adds."""
     left, right = figure.subplots(1, 2)
     for axes, key, y in (
         (left, "params", "parameters, millions"),
-        (right, "activations", "activations of one picture, millions"),
+        (right, "activations", "activations of one image, millions"),
     ):
         for way, path in data["paths"].items():
             axes.plot(
@@ -68,7 +69,7 @@ def draw(figure: Any, data: dict[str, Any]) -> None:
         axes.set_yscale("log")
         axes.margins(0.09)
         plain_ticks(axes.xaxis, [0.4, 0.8, 1.6, 3.2])
-        dress(axes, x="multiply-adds, billions", y=y)
+        label_axes(axes, x="multiply-adds, billions", y=y)
     plain_ticks(left.yaxis, [5, 10, 20, 40])
     plain_ticks(right.yaxis, [13, 26, 52, 104])
     limit = 1.2 * max(max(path["macs"]) for path in data["paths"].values())

@@ -1,13 +1,18 @@
-"""Depthwise-separable convolutions against standard ones: the ratio 1/N + 1/k²."""
+"""Cost of depthwise-separable convolutions relative to standard ones: 1/N + 1/k²."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-from keras_effnets.analysis.compare.figures.counting import cost_of_layers
-from keras_effnets.analysis.compare.figures.drawing import bars, dress, plain_ticks, reference
+from keras_effnets.analysis.compare.figures.figure_style import (
+    bars,
+    label_axes,
+    plain_ticks,
+    reference,
+)
 from keras_effnets.analysis.compare.palette import BLUE, GREEN, VERMILION
+from keras_effnets.analysis.costs import layers_cost
 from keras_effnets.layers import ConvNormAct, DepthwiseConvNormAct
 from keras_effnets.models.mobilenet_v1 import VARIANTS, MobileNetV1, plan
 from keras_effnets.plan.deferred import sketch
@@ -20,7 +25,7 @@ SIDE = 14
 
 
 def data() -> dict[str, Any]:
-    """The ratio of multiply-adds by kernel and width, and each block of MobileNetV1 both ways."""
+    """Ratio of multiply-adds by kernel and width; MobileNetV1's blocks in both forms."""
     ratios = {
         kernel: [
             _macs_separable(kernel, width, 1, (SIDE, SIDE, width))
@@ -44,15 +49,15 @@ def data() -> dict[str, Any]:
 
 def _macs_separable(kernel: int, width: int, strides: int, shape: tuple[int, int, int]) -> int:
     layers = [DepthwiseConvNormAct(kernel, strides=strides), ConvNormAct(width, 1)]
-    return cost_of_layers(layers, shape).macs
+    return layers_cost(layers, shape).macs
 
 
 def _macs_standard(kernel: int, width: int, strides: int, shape: tuple[int, int, int]) -> int:
-    return cost_of_layers([ConvNormAct(width, kernel, strides=strides)], shape).macs
+    return layers_cost([ConvNormAct(width, kernel, strides=strides)], shape).macs
 
 
 def draw(figure: Any, data: dict[str, Any]) -> None:
-    """The ratio and its formula; MobileNetV1 with either kind of convolution."""
+    """Draws the ratio and its formula, and MobileNetV1 with both kinds of convolution."""
     left, right = figure.subplots(1, 2)
     for kernel, colour in zip(KERNELS, (BLUE, GREEN, VERMILION), strict=True):
         left.plot(
@@ -65,7 +70,7 @@ def draw(figure: Any, data: dict[str, Any]) -> None:
     left.set_yscale("log")
     plain_ticks(left.xaxis, data["widths"])
     plain_ticks(left.yaxis, [0.02, 0.05, 0.1, 0.2])
-    dress(left, x="output channels N", y="multiply-adds, separable over standard")
+    label_axes(left, x="output channels N", y="multiply-adds, separable over standard")
     stages: dict[str, list[dict[str, int]]] = {}
     for name, block in data["blocks"].items():
         stages.setdefault(name.partition("_")[0], []).append(block)
@@ -80,7 +85,7 @@ def draw(figure: Any, data: dict[str, Any]) -> None:
     whole = [
         sum(block[key] for block in data["blocks"].values()) for key in ("standard", "separable")
     ]
-    dress(
+    label_axes(
         right,
         x="stage of MobileNetV1",
         y="multiply-adds, millions",

@@ -1,14 +1,13 @@
-"""SqueezeNet's two knobs: how much is squeezed, and how much of what follows is 3×3."""
+"""SqueezeNet's two options: the squeeze ratio, and the share of 3×3 among the wide filters."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-from keras_effnets.analysis.compare.figures.counting import cost
-from keras_effnets.analysis.compare.figures.drawing import dress
-from keras_effnets.analysis.compare.memory import BYTES
+from keras_effnets.analysis.compare.figures.figure_style import label_axes
 from keras_effnets.analysis.compare.palette import BLUE, GREY, VERMILION
+from keras_effnets.analysis.costs import BYTES, cost
 from keras_effnets.models.squeezenet import VARIANTS, SqueezeNet
 
 NAME = "squeezenet-knobs"
@@ -20,7 +19,7 @@ RATIO_OF_SHARES = 0.5
 
 
 def data() -> dict[str, Any]:
-    """Parameters and multiply-adds by either knob."""
+    """Parameters and multiply-adds by each option."""
     ratios = [cost(partial(SqueezeNet, weights=None, squeeze_ratio=ratio)) for ratio in RATIOS]
     shares = [
         cost(partial(SqueezeNet, weights=None, squeeze_ratio=RATIO_OF_SHARES, pct3x3=share))
@@ -39,7 +38,7 @@ def _columns(costs: list[Any]) -> dict[str, list[int]]:
 
 
 def draw(figure: Any, data: dict[str, Any]) -> None:
-    """Size of the weights on the left scale, multiply-adds on the right one."""
+    """Draws the size of the weights and the multiply-adds by each option."""
     left, right = figure.subplots(1, 2, sharey=True)
     ratios, shares = data["ratios"], data["shares"]
     for axes, x, found, label, title in (
@@ -51,7 +50,7 @@ def draw(figure: Any, data: dict[str, Any]) -> None:
         macs = [value / 1e8 for value in found["macs"]]
         axes.plot(x, macs, "s-", color=VERMILION, label="multiply-adds, hundred millions")
         axes.set_ylim(0)
-        dress(axes, x=label, y="MB, or hundred millions", title=title)
+        label_axes(axes, x=label, y="MB, or hundred millions", title=title)
     left.axvline(data["default"]["squeeze_ratio"], color=GREY, linewidth=0.8, linestyle=":")
     left.annotate(
         "SqueezeNet 1.0",

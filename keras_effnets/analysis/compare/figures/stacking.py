@@ -1,12 +1,12 @@
-"""VGG's reason for small kernels: three 3×3 convolutions see as far as one of 7×7."""
+"""VGG's argument for small kernels: three 3×3 convolutions see as far as one 7×7 convolution."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from keras_effnets.analysis.compare.figures.counting import cost_of_layers
-from keras_effnets.analysis.compare.figures.drawing import bars, dress
+from keras_effnets.analysis.compare.figures.figure_style import bars, label_axes
 from keras_effnets.analysis.compare.palette import BLUE, VERMILION
+from keras_effnets.analysis.costs import layers_cost
 from keras_effnets.layers import ConvAct
 
 NAME = "stacked-3x3"
@@ -21,11 +21,11 @@ def data() -> dict[str, Any]:
     found = {}
     for name, kernels in STACKS.items():
         layers = [ConvAct(CHANNELS, kernel) for kernel in kernels]
-        cost = cost_of_layers(layers, (SIDE, SIDE, CHANNELS))
+        cost = layers_cost(layers, (SIDE, SIDE, CHANNELS))
         found[name] = {
             "params": cost.params,
             "macs": cost.macs,
-            # Without strides each kernel adds what it spans beyond one pixel.
+            # Without strides, each kernel adds its size less one.
             "receptive_field": 1 + sum(layer.kernel_size - 1 for layer in layers),
             "relus": len(layers),
         }
@@ -33,12 +33,12 @@ def data() -> dict[str, Any]:
 
 
 def draw(figure: Any, data: dict[str, Any]) -> None:
-    """Three panels of bars."""
+    """Draws parameters, multiply-adds and receptive fields as bars."""
     left, middle, right = figure.subplots(1, 3)
     panels = (
         (left, "params", 1e6, "millions", "parameters"),
         (middle, "macs", 1e9, "billions", "multiply-adds"),
-        (right, "receptive_field", 1, "pixels", "side of the receptive field"),
+        (right, "receptive_field", 1, "pixels", "receptive field"),
     )
     stacks = data["stacks"]
     pairs = (("two 3×3", "one 5×5"), ("three 3×3", "one 7×7"))
@@ -50,7 +50,7 @@ def draw(figure: Any, data: dict[str, Any]) -> None:
             )
         }
         bars(axes, ["two 3×3\nor one 5×5", "three 3×3\nor one 7×7"], series)
-        dress(axes, x="", y=unit, title=title, legend=axes is left)
+        label_axes(axes, x="", y=unit, title=title, legend=axes is left)
     figure.supxlabel(
         f"{data['channels']} channels in and out, maps of {data['side']} × {data['side']}",
         fontsize=9,
