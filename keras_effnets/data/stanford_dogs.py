@@ -152,7 +152,7 @@ def _tfds_datasets() -> tuple[str, dict[str, Any], list[str]]:
 
 
 def _write_class_folders(folder: Path, datasets: dict[str, Any], names: list[str]) -> None:
-    """Writes all images as class folders; on failure, leaves nothing behind."""
+    """Writes all images as class folders; on failure, writes nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

@@ -46,7 +46,7 @@ class Stored:
     epsilon: float | None = None
     """The batch norms' epsilon; None for the profile's."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What the file says of the config's `fixed_by_weights` fields."""
+    """The recorded values of the config's `fixed_by_weights` fields."""
     check: Callable[[keras.Model], None] = lambda model: None
     """Raises ValueError if a model with these weights would compute something else."""
 

@@ -54,7 +54,7 @@ def provenance(
     """Where a file's weights come from, and for which network they are: the file's header.
 
     Args:
-        conversion: Of the checkpoint.
+        conversion: The checkpoint's conversion.
         config: The network's, as the checkpoint requires it.
         known: The published set that the checkpoint is, if it is one.
         digest: The checkpoint's SHA-256.

@@ -1,4 +1,4 @@
-"""What is known of a network and of its family, in words and as a Markdown page."""
+"""Describes a network and its family, in words and as a Markdown page."""
 
 from __future__ import annotations
 
