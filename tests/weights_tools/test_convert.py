@@ -134,7 +134,7 @@ def test_one_error_lists_all_that_is_missing_unexpected_and_misshaped(tensors, w
 @pytest.mark.parametrize("ending", [".safetensors", ".keras", ".weights.h5"])
 def test_a_checkpoint_of_another_model_writes_nothing(ending, write, tmp_path):
     path = write(source_tensors("efficientnet_lite0", "efficientnet_pytorch"))
-    with pytest.raises(CheckpointError, match=r"no checkpoint of mobilenet_v2.*torchvision 0 of"):
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of mobilenet_v2.*torchvision 0 "):
         convert(path, MODEL, tmp_path / f"out{ending}")
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
@@ -318,7 +318,7 @@ def test_a_config_beside_a_checkpoint_that_is_no_preset_is_refused(write, tmp_pa
 
 def test_a_source_can_be_named_and_a_wrong_name_lists_those_there_are(tensors, write, tmp_path):
     path, out = write(tensors), tmp_path / "out.safetensors"
-    with pytest.raises(ValueError, match=r"source='tim'.*MobileNetV2: torchvision, timm, keras"):
+    with pytest.raises(ValueError, match=r"source='tim'.*MobileNetV2's: torchvision, timm, keras"):
         convert(path, MODEL, out, source="tim")
     with pytest.raises(CheckpointError, match=r"of mobilenet_v2 from timm.*torchvision \d+ of \d+"):
         convert(path, MODEL, out, source="timm")
@@ -358,7 +358,7 @@ def test_other_floats_are_cast_and_counted(kind, tensors, write, tmp_path):
     expected = sum(t.dtype.name == kind for t in mixed.values())
     report = convert(write(mixed), MODEL, tmp_path / "out.safetensors")
     assert report.cast == {kind: expected}
-    assert expected > 100
+    assert expected > len(mixed) / 4
     kernel = WeightsFile(report.out).values()["classifier/dense/kernel"]()
     assert kernel.dtype == np.float32
     source = mixed["classifier.1.weight"].astype(np.float32).T
@@ -509,8 +509,9 @@ def test_the_command_tells_what_was_found_and_takes_the_choices(write, tmp_path)
     code, text, _ = running.run(cli.app, *arguments, "--source", "timm_tf", "--no-top")
     assert code == 0
     text = " ".join(text.split())
+    n = sum(not name.endswith("num_batches_tracked") for name in tensors)
     for part in (
-        "source timm_tf (matching names: efficientnet_pytorch 0 of 109, timm 109 of 109",
+        f"source timm_tf (matching names: efficientnet_pytorch 0 of {n}, timm {n} of {n}",
         "found in the top level of the file",
         "images 224 pixels, mean 127.5/127.5/127.5, std 127.5/127.5/127.5, by timm's default",
         "classifier left out, as asked",
