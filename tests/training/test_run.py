@@ -122,7 +122,7 @@ def test_a_run_of_other_settings_is_refused(finished, pictures, change):
 
 def test_other_pictures_are_refused(finished, tmp_path):
     folder, _ = finished
-    with pytest.raises(ValueError, match="a run with other data: its"):
+    with pytest.raises(ValueError, match="a run with other settings: its data is"):
         finetune(write_pictures(tmp_path / "others", seed=1, train=9), out=folder, **QUICK)
 
 
