@@ -174,13 +174,6 @@ def _alexnet(
             variant's.
         lrn: Whether local response normalisation follows the first two convolutions; None for the
             variant's.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     variant = config
     config = with_options(config, dropout=dropout, groups=groups, lrn=lrn)

@@ -83,7 +83,7 @@ class Builder(Protocol[P]):
 def builder(name: str, family: Callable[Concatenate[C, P], keras.Model], config: C) -> Builder[P]:
     """Returns the public function `name`, which builds one variant of a family.
 
-    Its signature lists the options that `**common` stands for.
+    Its signature and docstring list the options that `**common` stands for.
     """
 
     def build_variant(*args: P.args, **kwargs: P.kwargs) -> keras.Model:
@@ -103,7 +103,22 @@ def builder(name: str, family: Callable[Concatenate[C, P], keras.Model], config:
     variant: Any = build_variant
     variant.__name__ = variant.__qualname__ = name
     variant.__module__ = type(config).__module__
-    variant.__doc__ = family.__doc__
+    variant.__doc__ = _documented(family.__doc__ or "")
     variant.__signature__ = inspect.Signature([*common, *own])
     variant.config = config
     return variant
+
+
+def _documented(doc: str) -> str:
+    """A builder's docstring: the family's, with what all builders have in common."""
+    own, common = inspect.cleandoc(doc), inspect.cleandoc(CommonOptions.__doc__ or "")
+    arguments = common.partition("Attributes:\n")[2]
+    if "Args:" not in own:
+        own += "\n\nArgs:"
+    return (
+        f"{own}\n{arguments}\n\n"
+        "Returns:\n"
+        "    A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).\n\n"
+        "Raises:\n"
+        "    ValueError: An argument is out of range, or the weights do not exist.\n"
+    )

@@ -159,13 +159,6 @@ def _densenet(
         dropout: Dropout rate after each convolution except the first, in [0, 1).
         memory_efficient: Whether training recomputes each layer's concatenation, norm and
             activation instead of keeping them. The results are the same.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     variant = config
     config = with_options(

@@ -65,13 +65,6 @@ def _densenet_cifar(
             0.2 for images that are not augmented.
         memory_efficient: Whether training recomputes each layer's concatenation, norm and
             activation instead of keeping them. The results are the same.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     step = 6 if bottleneck else 3
     if not isinstance(depth, int) or depth < step + 4 or (depth - 4) % step:

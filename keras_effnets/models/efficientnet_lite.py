@@ -127,13 +127,6 @@ def _efficientnet_lite(
         dropout: Dropout rate before the classifier, in [0, 1); None for the authors'.
         drop_path: Maximum rate of stochastic depth, in [0, 1); None for the authors' 0.2.
         output_stride: 32; 16 or 8 keeps finer feature maps, by dilation.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     config = with_options(config, dropout=dropout, drop_path=drop_path, output_stride=output_stride)
     return create(build, config, common)

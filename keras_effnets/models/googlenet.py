@@ -215,13 +215,6 @@ def _googlenet(
         aux_heads: Whether to add two auxiliary classifiers, on the outputs of 4a and 4d.
         dropout: Dropout rate before the classifier, in [0, 1); None for the variant's.
         aux_dropout: Dropout rate inside the auxiliary classifiers, in [0, 1); None for 0.7.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     config = with_options(config, aux_heads=aux_heads, dropout=dropout, aux_dropout=aux_dropout)
     return create(build, config, common)

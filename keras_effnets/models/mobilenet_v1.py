@@ -143,13 +143,6 @@ def _mobilenet_v1(
             paper's Table 5.
         dropout: Dropout rate before the classifier, in [0, 1); None for 0.001.
         output_stride: 32; 16 or 8 keeps finer feature maps, by dilation.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     config = with_options(
         config, alpha=alpha, shallow=shallow, dropout=dropout, output_stride=output_stride

@@ -129,13 +129,6 @@ def _mobilenet_v2(
         dropout: Dropout rate before the classifier, in [0, 1); None for 0.2.
         drop_path: Maximum rate of stochastic depth, in [0, 1); None for the paper's 0.
         output_stride: 32; 16 or 8 keeps finer feature maps, by dilation.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     config = with_options(
         config, alpha=alpha, dropout=dropout, drop_path=drop_path, output_stride=output_stride

@@ -148,13 +148,6 @@ def _nin(
             for the variant's.
         dropout: Dropout rate between blocks, in [0, 1): before the last block for ImageNet,
             before all but the first for CIFAR.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     config = with_options(config, widths=widths, dropout=dropout)
     if widths is not None:

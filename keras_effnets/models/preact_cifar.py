@@ -149,17 +149,7 @@ def build(config: PreActCIFARConfig, interface: Interface) -> keras.Model:
 
 
 def _preact_cifar(config: PreActCIFARConfig, **common: Unpack[CommonOptions]) -> keras.Model:
-    """Builds a pre-activation network for CIFAR: pixels in, class probabilities out.
-
-    Args:
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
-    """
+    """Builds a pre-activation network for CIFAR: pixels in, class probabilities out."""
     return create(build, config, common)
 
 
@@ -178,13 +168,6 @@ def _wide_resnet_cifar(
         widen: Width multiplier, the paper's k, 1 or more: stages of 16k, 32k and 64k channels.
         dropout: Dropout rate between the two convolutions of each block, in [0, 1); the paper
             uses 0.3 for CIFAR and 0.4 for SVHN.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     variant = config
     config = with_options(config, depth=depth, widen=widen, dropout=dropout)

@@ -126,13 +126,6 @@ def _preact_resnet(
 
     Args:
         dropout: Dropout rate before the classifier, in [0, 1).
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     return create(build, with_options(config, dropout=dropout), common)
 

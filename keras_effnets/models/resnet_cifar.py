@@ -179,13 +179,6 @@ def _resnet_cifar(
         shortcut: Where the shape changes: `"A"`, every second pixel and zeros for the new
             channels, as in the paper, or `"B"`, a 1×1 convolution and batch norm.
         skip: Whether blocks have shortcuts; False gives the paper's plain network.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     config = with_options(config, shortcut=shortcut, skip=skip)
     if not skip:
@@ -209,13 +202,6 @@ def _stochastic_depth(
             matters at inference too, where each branch is multiplied by its own p_l.
         schedule: `"linear"`, p_l = 1 - l / L · (1 - p_L) for l = 1 … L, or `"uniform"`, p_L for
             every block.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     return create(build, with_options(config, survival=survival, schedule=schedule), common)
 

@@ -122,13 +122,6 @@ def _resnext_cifar(
     Args:
         cardinality: Groups of the 3×3 convolutions, 1 or more; the paper uses 8 and 16.
         base_width: Inner width of the first stage, per group, 1 or more.
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     variant = config
     config = with_options(config, cardinality=cardinality, base_width=base_width)

@@ -170,13 +170,6 @@ def _squeezenet(
             has as many channels (`"simple"`), and elsewhere a 1×1 convolution of it
             (`"complex"`).
         dropout: Dropout rate before the last convolution, in [0, 1).
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     config = with_options(config, bypass=bypass, dropout=dropout)
     if bypass != "none":

@@ -115,13 +115,6 @@ def _vgg(
 
     Args:
         dropout: Dropout rate after each hidden dense layer, in [0, 1).
-        **common: The options of every builder; see `keras_effnets.CommonOptions`.
-
-    Returns:
-        A functional `keras.Model` from (B, H, W, 3) pixels 0-255 to (B, classes).
-
-    Raises:
-        ValueError: An argument is out of range, or the weights do not exist.
     """
     return create(build, with_options(config, dropout=dropout), common)
 

@@ -17,8 +17,8 @@ import running
 from PIL import Image
 
 import keras_effnets
+from keras_effnets.analysis.costs import model_cost
 from keras_effnets.commands import cli, terminal
-from keras_effnets.models import registry
 
 LITE0 = "efficientnet_lite0"
 
@@ -129,7 +129,7 @@ def test_list_json_has_null_for_unpublished_values():
 @pytest.mark.parametrize("name", [LITE0, "efficientnet_b0", "mobilenet_v2"])
 def test_list_counts_parameters_as_the_network_does(name):
     (row,) = json.loads(run("list", name, "--json")[1])
-    assert row["parameters"] == registry.count(name)[0]
+    assert row["parameters"] == model_cost(name).params
 
 
 def test_list_mistakes_and_nothing_found():

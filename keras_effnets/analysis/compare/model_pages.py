@@ -7,6 +7,7 @@ import re
 import sys
 
 from keras_effnets.analysis.compare.model_points import collect
+from keras_effnets.models.builder import CommonOptions
 from keras_effnets.models.registry import families, get_builder, model_info
 
 
@@ -35,13 +36,12 @@ def own_options(name: str) -> dict[str, str]:
         ValueError: The name is unknown.
     """
     doc = inspect.cleandoc(get_builder(name).__doc__)
-    section = doc.split("Args:\n")[1].split("\n\n")[0].split("    **common")[0]
+    section = doc.split("Args:\n")[1].split("\n\n")[0]
     found: dict[str, str] = {}
-    if not section.strip():
-        return found
     for entry in re.split(r"\n(?=    \w)", section.rstrip()):
         option, _, text = " ".join(entry.split()).partition(": ")
-        found[option] = text
+        if option not in CommonOptions.__annotations__:
+            found[option] = text
     return found
 
 

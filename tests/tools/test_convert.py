@@ -134,7 +134,7 @@ def test_one_error_lists_all_that_is_missing_unexpected_and_misshaped(tensors, w
 @pytest.mark.parametrize("ending", [".safetensors", ".keras", ".weights.h5"])
 def test_a_checkpoint_of_another_model_writes_nothing(ending, write, tmp_path):
     path = write(source_tensors("efficientnet_lite0", "efficientnet_pytorch"))
-    with pytest.raises(CheckpointError, match=r"not a checkpoint of mobilenet_v2.*torchvision 0 "):
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of mobilenet_v2.*torchvision 0 of"):
         convert(path, MODEL, tmp_path / f"out{ending}")
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
@@ -358,7 +358,7 @@ def test_other_floats_are_cast_and_counted(kind, tensors, write, tmp_path):
     expected = sum(t.dtype.name == kind for t in mixed.values())
     report = convert(write(mixed), MODEL, tmp_path / "out.safetensors")
     assert report.cast == {kind: expected}
-    assert expected > len(mixed) / 4
+    assert expected > 40
     kernel = WeightsFile(report.out).values()["classifier/dense/kernel"]()
     assert kernel.dtype == np.float32
     source = mixed["classifier.1.weight"].astype(np.float32).T
@@ -509,9 +509,8 @@ def test_the_command_tells_what_was_found_and_takes_the_choices(write, tmp_path)
     code, text, _ = running.run(cli.app, *arguments, "--source", "timm_tf", "--no-top")
     assert code == 0
     text = " ".join(text.split())
-    n = sum(not name.endswith("num_batches_tracked") for name in tensors)
     for part in (
-        f"source timm_tf (matching names: efficientnet_pytorch 0 of {n}, timm {n} of {n}",
+        "source timm_tf (matching names: efficientnet_pytorch 0 of 112, timm 112 of 112",
         "found in the top level of the file",
         "images 224 pixels, mean 127.5/127.5/127.5, std 127.5/127.5/127.5, by timm's default",
         "classifier left out, as asked",
