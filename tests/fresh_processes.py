@@ -42,8 +42,7 @@ class _Template:
     def _end(self) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()
 
 
 _TEMPLATE = _Template()

@@ -8,8 +8,6 @@ import pytest
 
 from keras_effnets.models import (
     googlenet,
-    mobilenet_v1,
-    mobilenet_v2,
     preact_resnet,
     resnet,
     resnext_cifar,
@@ -41,8 +39,8 @@ def narrow() -> Iterator[None]:
 
 @contextmanager
 def shallow(*modules: ModuleType) -> Iterator[None]:
-    """One block a stage; in MobileNetV1 and V2 where no modules are named."""
+    """One block a stage in the networks of these modules."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in modules or (mobilenet_v1, mobilenet_v2):
+        for module in modules:
             patch.setattr(module, "STAGES", _one_block(module.STAGES))
         yield

@@ -120,7 +120,7 @@ def small(family: str, **options: Any) -> keras.Model:
     """The network of a family, for four classes."""
     builder, side = FAMILIES[family]
     options = {"weights": None, "classes": 4, "input_shape": (side, side, 3), **options}
-    with narrow(), shallow():
+    with narrow(), shallow(mobilenet_v1):
         return builder(**options)
 
 

@@ -134,9 +134,7 @@ def test_one_error_lists_all_that_is_missing_unexpected_and_misshaped(tensors, w
 @pytest.mark.parametrize("ending", [".safetensors", ".keras", ".weights.h5"])
 def test_a_checkpoint_of_another_model_writes_nothing(ending, write, tmp_path):
     path = write(source_tensors("efficientnet_lite0", "efficientnet_pytorch"))
-    with pytest.raises(
-        CheckpointError, match=r"not a checkpoint of mobilenet_v2.*torchvision 0 of"
-    ):
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of mobilenet_v2.*torchvision 0 "):
         convert(path, MODEL, tmp_path / f"out{ending}")
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
