@@ -104,7 +104,6 @@ LAYERS = {
     ),
     "conv_with_bias": (
         ConvAct,
-        ConvClassifier,
         {"filters": 8, "kernel_size": 7, "strides": 3, "padding": 2, "activation": "relu6"},
     ),
     "norm_act": (NormAct, {"activation": "silu", "epsilon": 1e-3, "momentum": 0.8}),

@@ -82,9 +82,9 @@ def test_a_stride_at_an_odd_side_rounds_as_its_heritage_does(profile, side):
 
 
 def test_alpha_decides_which_weights_are_meant():
-    with pytest.raises(ValueError, match=r"published set of mobilenet_v1_0\.55 "):
+    with pytest.raises(ValueError, match=r"published set of mobilenet_v1_0\.55: "):
         keras_effnets.MobileNetV1(alpha=0.55, weights="imagenet")
-    with pytest.raises(ValueError, match="published set of mobilenet_v1_shallow "):
+    with pytest.raises(ValueError, match="published set of mobilenet_v1_shallow: "):
         keras_effnets.MobileNetV1(shallow=True, weights="imagenet")
     assert keras_effnets.MobileNetV1(alpha=0.55).name == "mobilenet_v1_0.55"
     assert keras_effnets.MobileNetV1_050(weights=None).name == "mobilenet_v1_0.5"

@@ -112,7 +112,7 @@ def test_a_minimalistic_network_has_relu_and_small_kernels_only():
     ],
 )
 def test_other_networks_claim_no_published_weights(options, name):
-    with pytest.raises(ValueError, match=f"published set of {name} "):
+    with pytest.raises(ValueError, match=f"published set of {name}: "):
         keras_effnets.MobileNetV3Small(weights="imagenet", **options)
 
 

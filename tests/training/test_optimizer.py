@@ -9,9 +9,17 @@ import fresh_processes
 import keras
 import numpy as np
 import pytest
+import small_networks
 import structure
 
 from keras_effnets import LayerwiseAdamW, layer_decay
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Random weights are the same in every run."""
+    keras.utils.set_random_seed(1)
+
 
 AGAINST_KERAS = """
 import keras, numpy as np
@@ -136,8 +144,8 @@ def test_replicas_and_loss_scaling_change_nothing():
     assert result.stdout.endswith("agreed\n")
 
 
-def test_each_block_has_the_decay_of_the_one_behind_it(small):
-    model = small("mobilenet_v1")
+def test_each_block_has_the_decay_of_the_one_behind_it():
+    model = small_networks.small("mobilenet_v1")
     factors = layer_decay(model, 0.5)
     assert set(factors) == {weight.path for weight in model.weights}
     by_layer = {path.split("/")[0]: factor for path, factor in factors.items()}
@@ -145,12 +153,12 @@ def test_each_block_has_the_decay_of_the_one_behind_it(small):
     assert by_layer == {name: 0.5**i for i, name in enumerate(reversed(names))}
     assert names[-1] == "classifier"
     assert set(layer_decay(model, 1).values()) == {1.0}
-    heads = layer_decay(small("googlenet", aux_heads=True), 0.5)
+    heads = layer_decay(small_networks.small("googlenet", aux_heads=True), 0.5)
     assert {heads[path] for path in heads if path.startswith("aux")} == {1.0}
 
 
-def test_factors_are_saved_with_the_model_and_training_goes_on_the_same(small, tmp_path):
-    model = small("nin_cifar", dropout=0.0)
+def test_factors_are_saved_with_the_model_and_training_goes_on_the_same(tmp_path):
+    model = small_networks.small("nin_cifar", dropout=0.0)
     factors = layer_decay(model)
     optimizer = LayerwiseAdamW(0.01, factors=factors, weight_decay=0.1)
     again = keras.optimizers.deserialize(
@@ -172,9 +180,9 @@ def test_factors_are_saved_with_the_model_and_training_goes_on_the_same(small, t
 
 
 @pytest.mark.parametrize("decay", [0, -1, 1.5, float("nan")])
-def test_bad_decay(small, decay):
+def test_bad_decay(decay):
     with pytest.raises(ValueError, match=r"decay=.* is not a number in \(0, 1\]"):
-        layer_decay(small("mobilenet_v1"), decay)
+        layer_decay(small_networks.small("mobilenet_v1"), decay)
 
 
 @pytest.mark.parametrize("factor", [-1, float("nan"), float("inf")])
@@ -183,8 +191,8 @@ def test_bad_factor(factor):
         LayerwiseAdamW(factors={"a": factor})
 
 
-def test_factors_of_another_model_are_refused(small):
-    optimizer = LayerwiseAdamW(factors=layer_decay(small("mobilenet_v1")))
+def test_factors_of_another_model_are_refused():
+    optimizer = LayerwiseAdamW(factors=layer_decay(small_networks.small("mobilenet_v1")))
     theirs = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="theirs")])
     with pytest.raises(
         ValueError, match=r"none is for .*theirs/kernel'.* another model's, such as 'stem/"
