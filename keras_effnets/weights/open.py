@@ -185,7 +185,7 @@ def fitting_profiles(config: "ModelConfig", padding: str | int, epsilon: float |
 
 # Options that may differ between two networks with the same weights.
 _FREE = {"strides", "dilation_rate", "drop_path", "drop_per", "dropout_rate", "momentum"}
-_FREE |= {"zero_gamma", "classes", "labels", "recompute"}
+_FREE |= {"zero_gamma", "classes", "labels", "recompute", "preset", "normalize", "rate", "seed"}
 
 
 def _check_options(

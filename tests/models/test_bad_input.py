@@ -89,7 +89,7 @@ def test_unknown_model_is_named_with_the_nearest_or_all_there_are(function):
 def test_width_without_published_weights_lists_those_there_are():
     with pytest.raises(ValueError, match=r"weights='imagenet'.*mobilenet_v2_0\.55") as error:
         keras_effnets.MobileNetV2(alpha=0.55, weights="imagenet")
-    assert re.search(r"sets for .*mobilenet_v2\b(?!_)", str(error.value))
+    assert re.search(r"these do: .*mobilenet_v2\b(?!_)", str(error.value))
 
 
 def test_any_width_has_no_published_weights():
@@ -136,12 +136,12 @@ def torch_weights(tmp_path):
 def test_profile_that_contradicts_the_weights(torch_weights):
     path = torch_weights()
     mobilenet(alpha=0.35, weights=path, profile="torch")
-    with pytest.raises(ValueError, match=r"profile='tensorflow' with weights=.*'torch'"):
+    with pytest.raises(ValueError, match=r"profile='tensorflow', but weights=.*'torch'"):
         mobilenet(alpha=0.35, weights=path, profile="tensorflow")
 
 
 def test_profile_that_contradicts_the_published_weights():
-    with pytest.raises(ValueError, match=r"profile='torch' with weights='imagenet'.*'tensorflow'"):
+    with pytest.raises(ValueError, match=r"profile='torch', but weights='imagenet'.*'tensorflow'"):
         keras_effnets.EfficientNetLite0(profile="torch")
 
 

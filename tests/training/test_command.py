@@ -67,7 +67,7 @@ def test_mistakes_are_one_line_and_write_nothing(finished, pictures, quick, tmp_
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     for arguments, words in (
         ((tmp_path / "none", "--out", new), "there is no such folder"),
-        ((tmp_path / "empty", "--out", new), "no pictures"),
+        ((tmp_path / "empty", "--out", new), "no images"),
         ((unlike, "--out", new), "rouge"),
         ((pictures, "--out", new, "--classes", 4), "classes=4"),
         ((pictures, "--out", new, "--tune-augment", "blur"), "blur"),

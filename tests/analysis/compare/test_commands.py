@@ -82,7 +82,7 @@ def test_a_measurement_that_fails_names_the_model():
         (["resnet51"], "did you mean resnet50"),
         (["--x", "flops"], "--x 'flops' is not one of macs"),
         (["--x", "latency"], "--x latency needs --measure"),
-        (["--out", "chart.gif"], "ends in none of .png, .svg, .html"),
+        (["--out", "chart.gif"], "expected a path ending in .png, .svg, .html"),
         (["--out", "nowhere/chart.png"], "there is no folder nowhere"),
         (["--recipe", "best"], "recipe='best' is not one of"),
         (["resnet20_cifar", "--out", "chart.png"], "none of the 1 models has macs, top1"),
@@ -109,7 +109,7 @@ def test_info_tells_the_whole_card(tmp_path):
     for text in (
         "25.5 MB for the parameters",
         "top-1 63.7 % (the paper's table 6)",
-        "the paper's Table 1, whose last depthwise convolution strides by 1",
+        "The last depthwise convolution has stride 1",
         "Width multiplier, above 0 and at most 1",
         "none published",
     ):
