@@ -6,8 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TORCH = {
-    "keras_effnets.analysis.benchmark.contender",
-    "keras_effnets.analysis.benchmark.jobs",
+    "keras_effnets.analysis.benchmark.contender_process",
+    "keras_effnets.analysis.benchmark.timed_calls",
     "keras_effnets.analysis.seeing.gradient",
     "weights_tools.verify.libraries",
 }
