@@ -45,6 +45,7 @@ SOME = (
     "efficientnet_lite0",
     "mobilenet_v3_large",
     "resnext50_32x4d",
+    "se_resnet50",
     "alexnet_2012",
     "squeezenet1_0",
     "googlenet",
