@@ -368,7 +368,7 @@ def test_other_mistakes(tiny, tmp_path):
     assert "has no published weights" in refused("efficientnet_lite4")
     (tmp_path / "same.safetensors").touch()
     same = tmp_path / "same.safetensors"
-    assert "is the file to export from" in refused(same, out="same.safetensors")
+    assert "is the file to be exported" in refused(same, out="same.safetensors")
 
 
 def test_a_file_of_another_network_is_refused(tmp_path):
